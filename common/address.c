@@ -121,10 +121,6 @@ put_domain(struct strbuf *out, const char *text, size_t len, bool utf8, struct e
 			strbuf_truncate(out, start);
 			strbuf_puts(out, normal);
 			free(normal);
-			/* A name for routes may hold '_', a mail domain may not. */
-			if (!domain_is_valid(out->data + start, out->len - start))
-				return error_set(why, ERROR_REFUSED,
-						 "the domain of the address is not valid");
 			return 0;
 		}
 		if (wide)

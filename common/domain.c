@@ -267,7 +267,7 @@ domain_is_valid(const char *text, size_t len)
 			    text[i - 1] == '-')
 				return false;
 			start = i + 1;
-		} else if (!is_letter_digit(text[i]) && text[i] != '-') {
+		} else if (!is_letter_digit(text[i]) && text[i] != '-' && text[i] != '_') {
 			return false;
 		}
 	}

@@ -20,7 +20,8 @@ char *domain_normalise(const char *text, struct error *why);
  * or can't be shown is given back as it is. */
 char *domain_display(const char *domain);
 
-/* RFC 5321 Domain or address-literal by its syntax alone (no conversion, `len` bytes). */
+/* RFC 5321 Domain or address-literal by its syntax alone (no conversion, `len` bytes). '_' is let through
+ * beyond the RFC: hosts that bear it send mail, and every large server takes it. */
 bool domain_is_valid(const char *text, size_t len);
 
 #endif

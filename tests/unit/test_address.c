@@ -98,7 +98,6 @@ test_refused(void **state)
 					    "a@b..c",
 					    "a@-b",
 					    "a@b-",
-					    "a@b_c",
 					    "<a@b>",
 					    "a@b>",
 					    "@x.example:a@b",
@@ -194,14 +193,13 @@ test_utf8(void **state)
 	assert_canonical("ren\xc3\xa9@x", true, "ren\xc3\xa9@x");
 	assert_canonical("\"ren\xc3\xa9 a\"@x", true, "\"ren\xc3\xa9 a\"@x");
 	assert_canonical("\"ren\xc3\xa9\"@x", true, "ren\xc3\xa9@x");
+	assert_canonical("root@my_host", false, "root@my_host");
 	assert_canonical("a@Ex\xc3\x84mple.fr", true, "a@xn--exmple-cua.fr");
 	assert_refused("a\xc3@x", 4, true);
 	assert_refused("\"\\\xc3\xa9\"@x", 7, true);
 	assert_refused("a\xc2\x85@x", 5, true);       /* NEL, a C1 control */
 	assert_refused("a\xe2\x80\xa8@x", 6, true);   /* line separator */
 	assert_refused("a@\xe2\x98\x95.fr", 8, true); /* a symbol: none of IDNA2008 */
-	assert_refused("a@\xc3\xa4_.fr", 8, true);
-	assert_refused("a@\xc3\xa4.b_c.fr", 11, true);
 	assert_refused("a@\xc3\xa4.123", 8, true);
 	assert_refused("a@\xc3\xa4.", 5, true);
 }

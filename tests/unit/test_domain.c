@@ -187,13 +187,12 @@ static void
 test_syntax_alone(void **state)
 {
 	static const char *const good[] = {
-	    "a",      "a.b",         "1.2.3.4",    "a-b.c",
-	    "A.B",    "[192.0.2.1]", "[IPv6:::1]", "[ipv6:2001:db8::1]",
-	    "[x-y:z]"};
-	static const char *const bad[] = {
-	    "",   ".",     "a.",           ".a",  "a..b",           "-a",
-	    "a-", "a_b",   "a b",          "a@b", "ex\xc3\xa4mple", "[",
-	    "[]", "[::1]", "[192.0.2.1]]", "[x]"};
+	    "a",       "a.b",         "1.2.3.4",    "a-b.c",
+	    "A.B",     "[192.0.2.1]", "[IPv6:::1]", "[ipv6:2001:db8::1]",
+	    "[x-y:z]", "a_b",         "_a.b"};
+	static const char *const bad[] = {"",   ".",  "a.",    ".a",           "a..b",
+					  "-a", "a-", "a b",   "a@b",          "ex\xc3\xa4mple",
+					  "[",  "[]", "[::1]", "[192.0.2.1]]", "[x]"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
