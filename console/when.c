@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "console/when.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+
+void
+when_local(const char *utc, struct strbuf *out)
+{
+	struct tm broken = {0}, local;
+	const char *end;
+	char text[64];
+	time_t at;
+
+	if (utc == NULL)
+		return;
+	end = strptime(utc, "%Y-%m-%dT%H:%M:%SZ", &broken);
+	if (end == NULL || *end != '\0') {
+		strbuf_escaped(out, utc, strlen(utc));
+		return;
+	}
+	at = timegm(&broken);
+	if (localtime_r(&at, &local) == NULL ||
+	    strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S %z", &local) == 0)
+		strbuf_escaped(out, utc, strlen(utc));
+	else
+		strbuf_puts(out, text);
+}
+
+void
+when_span(int64_t seconds, struct strbuf *out)
+{
+	if (seconds < 0)
+		seconds = 0;
+	if (seconds >= 86400)
+		strbuf_printf(out, "%" PRId64 "d ", seconds / 86400);
+	seconds %= 86400;
+	strbuf_printf(out, "%02d:%02d:%02d", (int)(seconds / 3600), (int)(seconds / 60 % 60),
+		      (int)(seconds % 60));
+}
