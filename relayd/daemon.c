@@ -548,6 +548,20 @@ daemon_start(struct daemon *daemon)
 		daemon->options->ready(daemon->options->ctx);
 }
 
+/* From here on it ends in any case: a signal that is said once more, when the loop does not catch it
+ * any longer, must not turn an orderly end into a killed process. */
+static void
+ignore_signals(void)
+{
+	sigset_t caught;
+
+	sigemptyset(&caught);
+	sigaddset(&caught, SIGTERM);
+	sigaddset(&caught, SIGINT);
+	sigaddset(&caught, SIGHUP);
+	sigprocmask(SIG_BLOCK, &caught, NULL);
+}
+
 int
 daemon_run(const struct daemon_options *options, struct error *why)
 {
@@ -558,6 +572,7 @@ daemon_run(const struct daemon_options *options, struct error *why)
 	if (result == 0) {
 		daemon_start(&daemon);
 		result = loop_run(daemon.loop, why);
+		ignore_signals();
 	}
 	daemon_close(&daemon);
 	if (result == 0)

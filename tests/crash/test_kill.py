@@ -54,7 +54,7 @@ class Clients:
         while not self.stop.is_set():
             try:
                 with Talk(self.relayd.host, self.relayd.port) as talk:
-                    talk.ehlo()
+                    expect(talk.say("EHLO client.example"), 250)
                     while not self.stop.is_set():
                         self.submit(talk, source)
             except (OSError, EOFError):

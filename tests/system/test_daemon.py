@@ -177,6 +177,16 @@ def test_no_connection_is_taken_any_more(make_relayd):
         assert talk.reply() == 250
 
 
+def test_sigterm_again_and_again(make_relayd):
+    """The second one means "at once", and however many follow, the end is an orderly one."""
+    relayd = make_relayd()
+    with relayd.talk() as talk:
+        talk.ehlo()
+        while relayd.is_running():
+            relayd.terminate()
+    assert relayd.wait_end() == 0
+
+
 def test_a_transaction_in_flight_is_completed(make_relayd, make_peer):
     relayd = make_relayd(retry=["1s"])
     relayd.route(to=make_peer(up=False))
