@@ -189,7 +189,7 @@ static void
 say_needs_restart(const struct daemon *daemon, const char *key, bool changed)
 {
 	if (changed)
-		log_event(daemon->log, LOG_LEVEL_WARNING, 0, "needs_restart", LOG_S("key", key));
+		log_event(daemon->log, LOG_LEVEL_WARNING, 0, "needs-restart", LOG_S("key", key));
 }
 
 static bool
@@ -269,7 +269,7 @@ caught_hangup(void *ctx)
 		log_event(daemon->log, LOG_LEVEL_NOTICE, 0, "reloaded",
 			  LOG_S("file", daemon->options->file));
 	else
-		log_event(daemon->log, LOG_LEVEL_ERROR, 0, "reload_refused",
+		log_event(daemon->log, LOG_LEVEL_ERROR, 0, "reload-refused",
 			  LOG_S("reason", why.text));
 	notify_manager(daemon->log, "READY=1");
 }
@@ -306,7 +306,7 @@ grace_over(void *ctx)
 {
 	struct daemon *daemon = ctx;
 
-	log_event(daemon->log, LOG_LEVEL_NOTICE, 0, "grace_over",
+	log_event(daemon->log, LOG_LEVEL_NOTICE, 0, "grace-over",
 		  LOG_U("inbound", inbound_count(daemon->inbound)),
 		  LOG_U("outbound", hops_sessions(daemon->hops)));
 	loop_stop(daemon->loop);
@@ -383,7 +383,7 @@ raise_descriptor_limit(const struct daemon *daemon)
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
 		limit.rlim_cur = limit.rlim_max;
 		if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
-			log_event(daemon->log, LOG_LEVEL_WARNING, 0, "descriptor_limit",
+			log_event(daemon->log, LOG_LEVEL_WARNING, 0, "descriptor-limit",
 				  LOG_S("reason", strerror(errno)));
 	}
 }
@@ -507,7 +507,7 @@ daemon_open(struct daemon *daemon, struct error *why)
 	    identity_become(&daemon->identity, why) != 0)
 		return -1;
 	if (geteuid() == 0)
-		log_event(daemon->log, LOG_LEVEL_WARNING, 0, "running_as_root",
+		log_event(daemon->log, LOG_LEVEL_WARNING, 0, "running-as-root",
 			  LOG_S("hint", "set user in the configuration"));
 	daemon->offload = offload_new(daemon->loop, OFFLOAD_THREADS, why);
 	if (daemon->offload == NULL || daemon_open_stores(daemon, why) != 0)

@@ -33,7 +33,7 @@ notify_manager(struct log *log, const char *state)
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || sendto(fd, text, strlen(text), MSG_NOSIGNAL, (const struct sockaddr *)&to,
 			     (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) < 0)
-		log_event(log, LOG_LEVEL_WARNING, 0, "notify_failed", LOG_S("socket", path),
+		log_event(log, LOG_LEVEL_WARNING, 0, "notify-failed", LOG_S("socket", path),
 			  LOG_S("reason", strerror(errno)));
 	if (fd >= 0)
 		(void)close(fd);

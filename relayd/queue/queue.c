@@ -239,7 +239,7 @@ message_reported(void *ctx, struct envelope *made, const struct error *why)
 	}
 	fates_free(fates, count);
 	if (made == NULL)
-		log_event(queue->options.log, LOG_LEVEL_ERROR, message->env->id, "report_failed",
+		log_event(queue->options.log, LOG_LEVEL_ERROR, message->env->id, "report-failed",
 			  LOG_S("reason", why->text));
 	else
 		queue_add(queue, made);

@@ -273,13 +273,13 @@ def test_a_bad_reload_changes_nothing(make_relayd):
     with relayd.talk() as talk:
         relayd.conf.write_text(good.replace('"1M"', '"2M"') + 'log_level = "loud"\n')
         relayd.reload()
-        line = relayd.wait_log(r" reload_refused .*")[0]
+        line = relayd.wait_log(r" reload-refused .*")[0]
         assert "loud" in line and f"{relayd.conf}:{good.count(chr(10)) + 1}" in line
         assert talk.say("NOOP") == 250
     assert announced(relayd) == f"SIZE {1 << 20}"
     relayd.conf.unlink()
     relayd.reload()
-    relayd.wait_log(r" reload_refused .*No such file")
+    relayd.wait_log(r" reload-refused .*No such file")
     assert announced(relayd) == f"SIZE {1 << 20}"
 
 
@@ -287,7 +287,7 @@ def test_what_needs_a_restart_is_said(make_relayd):
     relayd = make_relayd()
     relayd.write_conf(control_socket=str(relayd.folder / "other.sock"))
     relayd.reload()
-    assert "control_socket" in relayd.wait_log(" needs_restart .*")[0]
+    assert "control_socket" in relayd.wait_log(" needs-restart .*")[0]
     relayd.tmail("status")
 
 
@@ -305,7 +305,7 @@ def test_reloads_under_load(make_relayd, make_peer):
                                   retry=["1s"] * (number % 3 + 1), relay_domains=[f"d{number}.example"])
                 relayd.reload()
     relayd.wait_empty()
-    assert len(peer.taken) == 300 and not relayd.lines("reload_refused")
+    assert len(peer.taken) == 300 and not relayd.lines("reload-refused")
 
 
 def test_many_reloads(relayd):
