@@ -5,8 +5,22 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/json_text.h"
 #include "common/log.h"
 #include "common/xalloc.h"
+
+/*
+ * The text of a list is nearly all of a reply that has one, as are the rows of an import of its
+ * request. jansson takes a microsecond a line for
+ * it, on either side; so such a text is written and read by common/json_text.c, and jansson has the
+ * rest.
+ */
+enum { LINES_LONG = 4096 };
+
+static const char lines_member[] = "lines";
+/* How the member begins behind another one. Inside of a JSON string these bytes can't stand: the
+ * quotes would be escaped. */
+static const char lines_key[] = ",\"lines\":\"";
 
 static json_t *
 read_object(const char *line, size_t len, struct error *why)
@@ -21,6 +35,48 @@ read_object(const char *line, size_t len, struct error *why)
 	root = json_loadb(line, len, JSON_REJECT_DUPLICATES, &reason);
 	if (root == NULL)
 		error_set(why, ERROR_USAGE, "not JSON: %s", reason.text);
+	return root;
+}
+
+/* An object with the "lines" of its member `name` read by ourselves; NULL where that is not for us:
+ * it has none, or there is anything unusual in it. */
+static json_t *
+read_object_with_lines(const char *line, size_t len, const char *name)
+{
+	const size_t key_len = sizeof(lines_key) - 1;
+	const char *key = len < LINES_LONG ? NULL : memmem(line, len, lines_key, key_len);
+	struct strbuf text = STRBUF_INIT, rest = STRBUF_INIT;
+	size_t start = key != NULL ? (size_t)(key - line) + key_len : 0, used;
+	json_t *root = NULL, *inner, *lines = NULL;
+	const char *stand_in;
+	bool plain;
+
+	if (key == NULL)
+		return NULL;
+	/* One piece of memory from the start, to be wiped: an import may hold passwords. */
+	strbuf_reserve(&text, len - start);
+	used = json_text_read(line + start, len - start, &text, &plain);
+	if (used >= len - start)
+		goto out;
+	strbuf_append(&rest, line, start);
+	strbuf_puts(&rest, "\\u0001");
+	strbuf_append(&rest, line + start + used, len - start - used);
+	root = read_object(rest.data, rest.len, NULL);
+	inner = json_object_get(root, name);
+	/* It must have been that member, and nothing that has the same name elsewhere. */
+	stand_in = json_string_value(json_object_get(inner, lines_member));
+	if (stand_in != NULL && strcmp(stand_in, "\x01") == 0)
+		lines = plain ? json_stringn_nocheck(text.data, text.len)
+			      : json_stringn(text.data, text.len);
+	if (lines != NULL && json_object_set(inner, lines_member, lines) == 0)
+		goto out;
+	json_decref(root);
+	root = NULL;
+out:
+	json_decref(lines);
+	explicit_bzero(text.data, text.len);
+	strbuf_clear(&text);
+	strbuf_clear(&rest);
 	return root;
 }
 
@@ -41,7 +97,9 @@ protocol_read_request(const char *line, size_t len, struct protocol_request *req
 
 	memset(request, 0, sizeof(*request));
 	*rpc_code = PROTOCOL_PARSE_ERROR;
-	request->root = read_object(line, len, why);
+	request->root = read_object_with_lines(line, len, "params");
+	if (request->root == NULL)
+		request->root = read_object(line, len, why);
 	if (request->root == NULL)
 		return -1;
 	*rpc_code = PROTOCOL_INVALID_REQUEST;
@@ -89,7 +147,8 @@ put_value(struct strbuf *out, const json_t *value)
 {
 	if (value == NULL)
 		strbuf_puts(out, "null");
-	else if (json_dump_callback(value, append, out, JSON_COMPACT | JSON_ENCODE_ANY) == -1)
+	else if (json_dump_callback(value, append, out,
+				    JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(6)) == -1)
 		fatal("a JSON value that can't be written: out of memory, or it holds itself");
 }
 
@@ -109,6 +168,36 @@ put_string(struct strbuf *out, const char *text)
 	json_decref(value);
 }
 
+/* An object whose member "lines" is a long text: as last member, written by ourselves. */
+static void
+put_object_with_lines(struct strbuf *out, json_t *object, const json_t *lines)
+{
+	json_t *rest = json_copy(object);
+
+	if (rest == NULL)
+		fatal("out of memory");
+	json_object_del(rest, lines_member);
+	put_value(out, rest);
+	/* The closing brace. */
+	strbuf_truncate(out, out->len - 1);
+	strbuf_puts(out, json_object_size(rest) > 0 ? lines_key : lines_key + 1);
+	json_text_write(out, json_string_value(lines), json_string_length(lines));
+	strbuf_puts(out, "\"}");
+	json_decref(rest);
+}
+
+/* The result of a reply, or the params of a request. */
+static void
+put_object(struct strbuf *out, json_t *object)
+{
+	const json_t *lines = json_object_get(object, lines_member);
+
+	if (json_string_length(lines) >= LINES_LONG)
+		put_object_with_lines(out, object, lines);
+	else
+		put_value(out, object);
+}
+
 void
 protocol_write_request(struct strbuf *out, int64_t id, const char *method, json_t *params_stolen)
 {
@@ -116,7 +205,7 @@ protocol_write_request(struct strbuf *out, int64_t id, const char *method, json_
 	put_string(out, method);
 	if (params_stolen != NULL) {
 		strbuf_puts(out, ",\"params\":");
-		put_value(out, params_stolen);
+		put_object(out, params_stolen);
 	}
 	strbuf_puts(out, "}\n");
 	json_decref(params_stolen);
@@ -134,15 +223,18 @@ protocol_write_result(struct strbuf *out, const json_t *id, json_t *result_stole
 {
 	open_reply(out, id);
 	strbuf_puts(out, ",\"result\":");
-	put_value(out, result_stolen);
+	put_object(out, result_stolen);
 	strbuf_puts(out, "}\n");
 	json_decref(result_stolen);
 }
 
 void
-protocol_write_error(struct strbuf *out, const json_t *id, const struct error *why,
-		     const char *hint)
+protocol_write_error_data(struct strbuf *out, const json_t *id, const struct error *why,
+			  const char *hint, json_t *data)
 {
+	const char *name;
+	json_t *value;
+
 	open_reply(out, id);
 	strbuf_printf(out, ",\"error\":{\"code\":%d,\"message\":", (int)why->code);
 	put_string(out, why->text);
@@ -151,7 +243,21 @@ protocol_write_error(struct strbuf *out, const json_t *id, const struct error *w
 		strbuf_puts(out, ",\"hint\":");
 		put_string(out, hint);
 	}
+	json_object_foreach(data, name, value)
+	{
+		strbuf_putc(out, ',');
+		put_string(out, name);
+		strbuf_putc(out, ':');
+		put_value(out, value);
+	}
 	strbuf_puts(out, "}}}\n");
+}
+
+void
+protocol_write_error(struct strbuf *out, const json_t *id, const struct error *why,
+		     const char *hint)
+{
+	protocol_write_error_data(out, id, why, hint, NULL);
 }
 
 void
@@ -181,11 +287,24 @@ take_error(const json_t *reply, struct error *why, char **hint)
 json_t *
 protocol_read_reply(const char *line, size_t len, int64_t id, struct error *why, char **hint)
 {
+	json_t *data, *result = protocol_read_reply_data(line, len, id, why, hint, &data);
+
+	json_decref(data);
+	return result;
+}
+
+json_t *
+protocol_read_reply_data(const char *line, size_t len, int64_t id, struct error *why, char **hint,
+			 json_t **data)
+{
 	json_t *root, *reply_id, *failed, *result = NULL;
 
+	*data = NULL;
 	if (hint != NULL)
 		*hint = NULL;
-	root = read_object(line, len, why);
+	root = read_object_with_lines(line, len, "result");
+	if (root == NULL)
+		root = read_object(line, len, why);
 	if (root == NULL) {
 		if (why != NULL)
 			why->code = ERROR_BUG;
@@ -201,6 +320,7 @@ protocol_read_reply(const char *line, size_t len, int64_t id, struct error *why,
 		error_set(why, ERROR_BUG, "the reply belongs to another request");
 	} else if (failed != NULL) {
 		take_error(failed, why, hint);
+		*data = json_incref(json_object_get(failed, "data"));
 	} else {
 		result = json_incref(json_object_get(root, "result"));
 		if (result == NULL)
@@ -252,8 +372,8 @@ protocol_route_object(const struct route *route)
 	return object;
 }
 
-static bool
-is_described(const char *name)
+bool
+protocol_route_describes(const char *name)
 {
 	for (size_t i = 0; i < sizeof(described) / sizeof(described[0]); i++) {
 		if (strcmp(described[i], name) == 0)
@@ -296,7 +416,7 @@ protocol_route_from_object(const json_t *object, struct route *route, struct err
 	json_object_foreach((json_t *)(uintptr_t)object, name, value)
 	{
 		if (route_field_of(name, &field) == -1) {
-			if (is_described(name))
+			if (protocol_route_describes(name))
 				continue;
 			return error_set(why, ERROR_REFUSED, "a route has no member '%s'", name);
 		}

@@ -18,6 +18,7 @@
 #define COMMON_PROTOCOL_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "common/error.h"
@@ -49,10 +50,16 @@ void protocol_request_clear(struct protocol_request *request);
 void protocol_write_request(struct strbuf *out, int64_t id, const char *method, json_t *params_stolen);
 void protocol_write_result(struct strbuf *out, const json_t *id, json_t *result_stolen);
 void protocol_write_error(struct strbuf *out, const json_t *id, const struct error *why, const char *hint);
+/* With further members in the error's "data" (an object, borrowed; NULL: none). */
+void protocol_write_error_data(struct strbuf *out, const json_t *id, const struct error *why,
+    const char *hint, json_t *data);
 void protocol_write_rpc_error(struct strbuf *out, const json_t *id, int rpc_code, const char *message);
 
 /* Read a reply line: the result (owned) or NULL with `why` (and `hint`, owned, may be NULL). */
 json_t *protocol_read_reply(const char *line, size_t len, int64_t id, struct error *why, char **hint);
+/* As that; *data becomes the "data" of an error (owned), NULL where there is none. */
+json_t *protocol_read_reply_data(const char *line, size_t len, int64_t id, struct error *why,
+    char **hint, json_t **data);
 
 /*
  * A route as the object of tmail-formats: every member is always there, null where unset, the
@@ -66,6 +73,7 @@ json_t *protocol_route_object(const struct route *route);
  * members that only describe (group_rank, has_password, state, ...) are ignored, an unknown member is
  * refused by name. `why` names the member.
  */
+bool protocol_route_describes(const char *name); /* a member of the second kind */
 int protocol_route_from_object(const json_t *object, struct route *route, struct error *why);
 
 #endif

@@ -2,6 +2,7 @@
 #include "common/route.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,22 +49,65 @@ route_new(void)
 	return route;
 }
 
+/* The places of the texts. */
+enum { TEXTS = 8 };
+
+static void
+text_places(struct route *route, char **places[TEXTS])
+{
+	places[0] = &route->destination;
+	places[1] = &route->remote_host;
+	places[2] = &route->local_ips;
+	places[3] = &route->user;
+	places[4] = &route->mail_from;
+	places[5] = &route->remote_login;
+	places[6] = &route->remote_password;
+	places[7] = &route->comment;
+}
+
 struct route *
 route_copy(const struct route *route)
 {
-	struct route *copy = xmalloc(sizeof(*copy));
+	struct route model = *route, *copy;
+	char **places[TEXTS], *end;
+	size_t sizes[TEXTS], bytes = sizeof(*copy);
 
-	*copy = *route;
-	copy->destination = xstrdup(route->destination);
-	copy->remote_host = xstrdup(route->remote_host);
-	copy->local_ips = xstrdup(route->local_ips);
-	copy->user = xstrdup(route->user);
-	copy->mail_from = xstrdup(route->mail_from);
-	copy->remote_login = xstrdup(route->remote_login);
-	copy->remote_password = xstrdup(route->remote_password);
-	copy->comment = xstrdup(route->comment);
-	copy->references = 1;
+	text_places(&model, places);
+	for (size_t i = 0; i < TEXTS; i++) {
+		sizes[i] = *places[i] != NULL ? strlen(*places[i]) + 1 : 0;
+		bytes += sizes[i];
+	}
+	if (bytes > UINT_MAX)
+		fatal("a route of %zu bytes", bytes);
+	copy = xmalloc(bytes);
+	end = (char *)(copy + 1);
+	for (size_t i = 0; i < TEXTS; i++) {
+		if (sizes[i] > 0)
+			*places[i] = memcpy(end, *places[i], sizes[i]);
+		end += sizes[i];
+	}
+	model.references = 1;
+	model.block_bytes = (unsigned)bytes;
+	*copy = model;
 	return copy;
+}
+
+/* A text that lies in the route's own block goes with that. */
+static bool
+is_in_block(const struct route *route, const char *text)
+{
+	uintptr_t start = (uintptr_t)route, at = (uintptr_t)text;
+
+	return at >= start && at - start < route->block_bytes;
+}
+
+void
+route_drop_text(const struct route *route, char *text)
+{
+	if (!is_in_block(route, text))
+		free_secret(text);
+	else
+		explicit_bzero(text, strlen(text));
 }
 
 /* The count is no part of what a route says: whoever may read a route may keep it. */
@@ -77,22 +121,29 @@ route_ref(const struct route *route)
 }
 
 void
+route_set_revision(const struct route *route, uint64_t revision)
+{
+	((struct route *)(uintptr_t)route)->revision = revision;
+}
+
+void
 route_unref(struct route *route)
 {
+	char **places[TEXTS];
+
 	if (route == NULL)
 		return;
 	if (route->references == 0)
 		fatal("route %" PRIu64 " was given back too often", route->id);
 	if (--route->references > 0)
 		return;
-	free(route->destination);
-	free(route->remote_host);
-	free(route->local_ips);
-	free(route->user);
-	free(route->mail_from);
-	free(route->remote_login);
-	free_secret(route->remote_password);
-	free(route->comment);
+	text_places(route, places);
+	for (size_t i = 0; i < TEXTS; i++) {
+		if (places[i] == &route->remote_password)
+			route_drop_text(route, route->remote_password);
+		else if (!is_in_block(route, *places[i]))
+			free(*places[i]);
+	}
 	free(route);
 }
 

@@ -60,13 +60,19 @@ struct route {
 	enum route_tls tls;
 	bool enabled;
 	char *comment;         /* NULL: none */
+	uint64_t revision;     /* of the change that made it so; 0: not known */
 	unsigned references;
+	unsigned block_bytes; /* so many bytes from here on hold texts too: route_copy() */
 };
 
 /* With the defaults, no remote host, one reference. */
 struct route *route_new(void);
-struct route *route_copy(const struct route *route); /* one reference, same id */
+/* One reference, same id. The copy lies in one block of memory with its texts: many routes are
+ * smaller so, and sooner read. */
+struct route *route_copy(const struct route *route);
 struct route *route_ref(const struct route *route);
+/* Note which change made it so: no part of what a route says, nor of its record. */
+void route_set_revision(const struct route *route, uint64_t revision);
 void route_unref(struct route *route); /* NULL is allowed; the password is wiped */
 
 /*
@@ -80,6 +86,10 @@ int route_set(struct route *route, enum route_field field, const char *value, st
 /* A login, or a domain of logins, in the form in which it is stored and compared: lower case, the
  * domain's labels as A-labels. Owned by the caller. */
 char *route_user_normalise(const char *user);
+
+/* Wipe and give back a text of `route`, wherever it lies, before another one takes its place. NULL is
+ * allowed. For what works on the members themselves. */
+void route_drop_text(const struct route *route, char *text);
 
 /* The rules between fields: remote host given, login and password both or neither. */
 int route_validate(const struct route *route, struct error *why);

@@ -87,7 +87,7 @@ struct route *
 route_decode(uint64_t id, const char *record, size_t len, struct error *why)
 {
 	char stack[RECORD_ON_STACK], *copy = len <= sizeof(stack) ? stack : xmalloc(len);
-	struct route *route = route_new();
+	struct route *route = route_new(), *packed = NULL;
 	unsigned seen = 0, next = 0;
 	char *end;
 
@@ -108,16 +108,16 @@ route_decode(uint64_t id, const char *record, size_t len, struct error *why)
 			why->code = ERROR_STORAGE;
 		goto refused;
 	}
+	packed = route_copy(route);
 	goto out;
 
 refused:
 	error_prefix(why, "route %" PRIu64, id);
-	route_unref(route);
-	route = NULL;
 out:
+	route_unref(route);
 	/* The copy held the password. */
 	explicit_bzero(copy, len);
 	if (copy != stack)
 		free(copy);
-	return route;
+	return packed;
 }

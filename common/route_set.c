@@ -324,10 +324,7 @@ route_set(struct route *route, enum route_field field, const char *value, struct
 		text = field_text(field, value, why);
 	if (text == NULL && (value[0] != '\0' || field == ROUTE_REMOTE_HOST))
 		return -1;
-	if (field == ROUTE_REMOTE_PASSWORD)
-		free_secret(*place);
-	else
-		free(*place);
+	route_drop_text(route, *place);
 	*place = text;
 	return 0;
 }

@@ -138,6 +138,19 @@ strbuf_vprintf(struct strbuf *buf, const char *format, va_list args)
 }
 
 void
+strbuf_decimal(struct strbuf *buf, uint64_t value)
+{
+	char digits[20];
+	size_t at = sizeof(digits);
+
+	do {
+		digits[--at] = (char)('0' + value % 10);
+		value /= 10;
+	} while (value > 0);
+	strbuf_append(buf, digits + at, sizeof(digits) - at);
+}
+
+void
 strbuf_consume(struct strbuf *buf, size_t len)
 {
 	if (len > buf->len)
@@ -181,6 +194,14 @@ strbuf_escaped(struct strbuf *buf, const char *text, size_t len)
 	size_t size;
 
 	for (size_t at = 0; at < len; at += size) {
+		/* Nearly every text is printable ASCII, to its end. */
+		for (size = 0;
+		     at + size < len && text[at + size] >= 0x20 && text[at + size] < 0x7f;)
+			size++;
+		if (size > 0) {
+			strbuf_append(buf, text + at, size);
+			continue;
+		}
 		size = utf8_read(text + at, len - at, &character);
 		if (size > 0 && !utf8_is_control(character)) {
 			strbuf_append(buf, text + at, size);

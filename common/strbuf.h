@@ -9,6 +9,7 @@
 
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct strbuf {
 	char *data;    /* first live byte */
@@ -26,6 +27,7 @@ void strbuf_puts(struct strbuf *buf, const char *text);
 void strbuf_putc(struct strbuf *buf, char c);
 void strbuf_printf(struct strbuf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void strbuf_vprintf(struct strbuf *buf, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
+void strbuf_decimal(struct strbuf *buf, uint64_t value); /* as "%" PRIu64, for what is done often */
 void strbuf_consume(struct strbuf *buf, size_t len); /* drop from the front; len <= buf->len */
 void strbuf_truncate(struct strbuf *buf, size_t len);
 char *strbuf_reserve(struct strbuf *buf, size_t more); /* at least `more` writable bytes at data+len */

@@ -3,6 +3,7 @@
  * letter by letter, the stored record both ways, the policy for TLS, references. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -536,6 +537,37 @@ test_copy_and_references(void **state)
 	route_unref(NULL);
 }
 
+/* A copy keeps its texts in its own block: each can be replaced and cleared all the same, and a
+ * copy of what came of it is like it. */
+static void
+test_changed_copies(void **state)
+{
+	struct route *route = full_route(), *copy, *again;
+
+	(void)state;
+	for (int field = 0; field < ROUTE_FIELDS; field++) {
+		char scratch[24];
+		const char *value = route_get(route, (enum route_field)field, scratch);
+		bool needed = field == ROUTE_REMOTE_HOST;
+
+		assert_non_null(value);
+		copy = route_copy(route);
+		again = route_copy(copy);
+		set(copy, (enum route_field)field, needed ? "other.example" : "");
+		set(copy, (enum route_field)field, value);
+		assert_same(copy, route);
+		set(again, (enum route_field)field, needed ? "other.example" : "");
+		route_unref(copy);
+		copy = route_copy(again);
+		assert_same(copy, again);
+		route_unref(again);
+		set(copy, (enum route_field)field, value);
+		assert_same(copy, route);
+		route_unref(copy);
+	}
+	route_unref(route);
+}
+
 static void
 test_same_hop(void **state)
 {
@@ -591,7 +623,7 @@ main(void)
 	    cmocka_unit_test(test_validate),       cmocka_unit_test(test_effective_tls),
 	    cmocka_unit_test(test_line),           cmocka_unit_test(test_record),
 	    cmocka_unit_test(test_record_refused), cmocka_unit_test(test_copy_and_references),
-	    cmocka_unit_test(test_same_hop),
+	    cmocka_unit_test(test_changed_copies), cmocka_unit_test(test_same_hop),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

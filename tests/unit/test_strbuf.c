@@ -144,6 +144,21 @@ assert_escaped(const char *text, size_t len, const char *expected)
 }
 
 static void
+test_decimal(void **state)
+{
+	struct strbuf buf = STRBUF_INIT;
+
+	(void)state;
+	strbuf_decimal(&buf, 0);
+	strbuf_putc(&buf, ' ');
+	strbuf_decimal(&buf, 1000);
+	strbuf_putc(&buf, ' ');
+	strbuf_decimal(&buf, UINT64_MAX);
+	assert_string_equal(buf.data, "0 1000 18446744073709551615");
+	strbuf_clear(&buf);
+}
+
+static void
 test_escaped(void **state)
 {
 	(void)state;
@@ -222,6 +237,7 @@ main(void)
 	    cmocka_unit_test(test_random_appends_and_consumes),
 	    cmocka_unit_test(test_memory_stays_bounded),
 	    cmocka_unit_test(test_truncate_and_reset),
+	    cmocka_unit_test(test_decimal),
 	    cmocka_unit_test(test_escaped),
 	    cmocka_unit_test(test_error_sentences),
 	    cmocka_unit_test(test_error_names_are_one_to_one),
