@@ -22,6 +22,7 @@
 #include "common/error.h"
 #include "common/netaddr.h"
 #include "relayd/net/loop.h"
+#include "relayd/net/tls.h"
 
 struct conn;
 
@@ -36,10 +37,15 @@ struct conn_events {
 	/* The end, called once: why == NULL: the peer closed in order (after all its data was
 	 * offered to `data`); else what went wrong (ECONNREFUSED, ECONNRESET, EPIPE ... in why->sys).
 	 * The owner calls conn_free then or later. After an orderly end the peer may still read:
-	 * conn_write and conn_finish go on working. No other callback comes after this one. */
+	 * conn_write and conn_finish go on working. No other callback comes after this one.
+	 * Under TLS the peer's close_notify is the orderly end; a close without it is a failure, since
+	 * anybody on the way could have caused it. */
 	void (*closed)(void *ctx, const struct error *why);
 	/* The deadline of conn_set_deadline passed. The connection still stands. */
 	void (*timed_out)(void *ctx);
+	/* The handshake of conn_start_tls is done: what is written and offered from now on is
+	 * encrypted. May be NULL. */
+	void (*secured)(void *ctx);
 };
 
 struct conn_options {
@@ -83,6 +89,32 @@ bool conn_is_paused(const struct conn *conn);
 /* Unconsumed input bytes that are here already: an early talker, pipelining past a synchronisation
  * point. Looks at the buffer only. */
 size_t conn_input_pending(const struct conn *conn);
+
+struct conn_tls_start {
+	struct tls_trust *trust;
+	const char *name; /* SNI (unless it is an address), and the name or address to verify */
+	bool verify;      /* the handshake fails unless the certificate holds for `name` */
+	/* Sessions are resumed among starts of equal key, name and verify; NULL: never. */
+	const char *session_key;
+};
+
+/*
+ * Speak TLS from here on, as the client: on a connection that stands (for TLS from the first byte, in
+ * `connected`), once. Nothing is called before it returns. `secured` follows, or `closed` with a
+ * sentence that tells what is wrong; what is written meanwhile waits for the handshake. The
+ * strings are copied.
+ *
+ * -1 and `why` when unconsumed input is there (it came in the clear and could be somebody else's:
+ * injection) or output is pending. Inside `data` the bytes it looks at are not counted yet: if it
+ * then leaves some of them, the connection fails.
+ */
+int conn_start_tls(struct conn *conn, const struct conn_tls_start *start, struct error *why);
+
+/* NULL while the connection is in the clear or the handshake is not done. Lives as long as the conn. */
+const struct tls_facts *conn_tls(const struct conn *conn);
+
+/* The connection ended between conn_start_tls and `secured`, in whatever way: no TLS came about. */
+bool conn_tls_failed(const struct conn *conn);
 
 const struct netaddr *conn_remote(const struct conn *conn);
 const struct netaddr *conn_local(const struct conn *conn);

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -37,11 +38,15 @@ struct offload {
 
 	pthread_mutex_t lock; /* for all below */
 	pthread_cond_t given;
+	pthread_cond_t given_slow; /* for the one slow thread */
 	pthread_cond_t finished;
 	struct job_list waiting;
+	struct job_list waiting_slow;
 	struct job_list worked;
 	bool ending;
 };
+
+enum { SLOW_NICE = 10 };
 
 static void
 job_list_add(struct job_list *list, struct job *job)
@@ -92,20 +97,19 @@ offload_wake(struct offload *offload)
 	}
 }
 
-static void *
-offload_thread(void *arg)
+/* Work off the jobs of one list until the end. */
+static void
+offload_serve(struct offload *offload, struct job_list *waiting, pthread_cond_t *given)
 {
-	struct offload *offload = arg;
-
 	offload_lock(offload);
 	for (;;) {
-		struct job *job = job_list_take(&offload->waiting);
+		struct job *job = job_list_take(waiting);
 		bool first;
 
 		if (job == NULL) {
 			if (offload->ending)
 				break;
-			if (pthread_cond_wait(&offload->given, &offload->lock) != 0)
+			if (pthread_cond_wait(given, &offload->lock) != 0)
 				fatal("offload: pthread_cond_wait failed");
 			continue;
 		}
@@ -122,6 +126,25 @@ offload_thread(void *arg)
 		}
 	}
 	offload_unlock(offload);
+}
+
+static void *
+offload_thread(void *arg)
+{
+	struct offload *offload = arg;
+
+	offload_serve(offload, &offload->waiting, &offload->given);
+	return NULL;
+}
+
+static void *
+offload_slow_thread(void *arg)
+{
+	struct offload *offload = arg;
+
+	/* Of this thread alone, on Linux. Without it the thread is only less polite. */
+	(void)setpriority(PRIO_PROCESS, 0, SLOW_NICE);
+	offload_serve(offload, &offload->waiting_slow, &offload->given_slow);
 	return NULL;
 }
 
@@ -176,9 +199,11 @@ offload_start(struct offload *offload, unsigned threads, struct error *why)
 	sigfillset(&all);
 	if (pthread_sigmask(SIG_SETMASK, &all, &before) != 0)
 		return error_set(why, ERROR_BUG, "can't block signals for a thread");
-	while (rc == 0 && offload->thread_count < threads) {
-		rc = pthread_create(&offload->threads[offload->thread_count], NULL, offload_thread,
-				    offload);
+	/* The slow one is the first. */
+	while (rc == 0 && offload->thread_count < threads + 1) {
+		rc = pthread_create(
+		    &offload->threads[offload->thread_count], NULL,
+		    offload->thread_count == 0 ? offload_slow_thread : offload_thread, offload);
 		if (rc == 0)
 			offload->thread_count++;
 	}
@@ -196,9 +221,10 @@ offload_new(struct loop *loop, unsigned threads, struct error *why)
 {
 	struct offload *offload = xcalloc(1, sizeof(*offload));
 
-	offload->threads = xcalloc(threads, sizeof(*offload->threads));
+	offload->threads = xcalloc(threads + 1, sizeof(*offload->threads));
 	if (pthread_mutex_init(&offload->lock, NULL) != 0 ||
 	    pthread_cond_init(&offload->given, NULL) != 0 ||
+	    pthread_cond_init(&offload->given_slow, NULL) != 0 ||
 	    pthread_cond_init(&offload->finished, NULL) != 0)
 		fatal("offload: can't make a lock");
 	offload->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -216,19 +242,33 @@ fail:
 	return NULL;
 }
 
-void
-offload_run(struct offload *offload, void (*work)(void *ctx), void (*done)(void *ctx), void *ctx)
+static void
+offload_give(struct offload *offload, struct job_list *list, pthread_cond_t *given,
+	     const struct job *model)
 {
 	struct job *job = xmalloc(sizeof(*job));
 
-	job->work = work;
-	job->done = done;
-	job->ctx = ctx;
+	*job = *model;
 	offload->pending++;
 	offload_lock(offload);
-	job_list_add(&offload->waiting, job);
-	pthread_cond_signal(&offload->given);
+	job_list_add(list, job);
+	pthread_cond_signal(given);
 	offload_unlock(offload);
+}
+
+void
+offload_run(struct offload *offload, void (*work)(void *ctx), void (*done)(void *ctx), void *ctx)
+{
+	offload_give(offload, &offload->waiting, &offload->given,
+		     &(struct job){.work = work, .done = done, .ctx = ctx});
+}
+
+void
+offload_run_slowly(struct offload *offload, void (*work)(void *ctx), void (*done)(void *ctx),
+		   void *ctx)
+{
+	offload_give(offload, &offload->waiting_slow, &offload->given_slow,
+		     &(struct job){.work = work, .done = done, .ctx = ctx});
 }
 
 size_t
@@ -255,6 +295,7 @@ offload_free(struct offload *offload)
 	offload_lock(offload);
 	offload->ending = true;
 	pthread_cond_broadcast(&offload->given);
+	pthread_cond_signal(&offload->given_slow);
 	offload_unlock(offload);
 	for (unsigned i = 0; i < offload->thread_count; i++) {
 		if (pthread_join(offload->threads[i], NULL) != 0)
@@ -265,6 +306,7 @@ offload_free(struct offload *offload)
 		fatal("offload: can't close the eventfd");
 	pthread_cond_destroy(&offload->finished);
 	pthread_cond_destroy(&offload->given);
+	pthread_cond_destroy(&offload->given_slow);
 	pthread_mutex_destroy(&offload->lock);
 	free(offload->threads);
 	free(offload);

@@ -20,6 +20,11 @@ struct offload *offload_new(struct loop *loop, unsigned threads, struct error *w
 
 void offload_run(struct offload *offload, void (*work)(void *ctx), void (*done)(void *ctx), void *ctx);
 
+/* The same for a job of seconds that nobody waits for: on one more thread, which gives way to all that
+ * serves mail. These jobs are done one after the other, in their order; no other job is behind them. */
+void offload_run_slowly(struct offload *offload, void (*work)(void *ctx), void (*done)(void *ctx),
+    void *ctx);
+
 size_t offload_pending(const struct offload *offload); /* jobs whose `done` has not run */
 
 /* Wait for every job and run its `done` (which may give further jobs: these are waited for too).

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * relayd/net/offload: work runs elsewhere and done on the loop, jobs start in order, signals stay
- * out of the threads, finish waits for jobs that jobs gave, also from inside a `done`.
+ * out of the threads, finish waits for jobs that jobs gave, also from inside a `done`, slow jobs
+ * are in nobody's way.
  */
 #include <pthread.h>
 #include <semaphore.h>
@@ -11,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include <cmocka.h>
@@ -270,6 +272,50 @@ signals_are_blocked_in_threads(void **state)
 }
 
 static void
+work_slowly(void *ctx)
+{
+	struct job_ctx *job = ctx;
+
+	job->result = getpriority(PRIO_PROCESS, 0);
+	sem_wait(&job->f->gate);
+}
+
+static void
+done_slowly(void *ctx)
+{
+	struct job_ctx *job = ctx;
+
+	job->f->done++;
+}
+
+/* With the only thread for others free: they pass by, and the slow ones keep their order. */
+static void
+slow_jobs_hold_nobody_up(void **state)
+{
+	struct fixture *f = fixture_new(1);
+	struct job_ctx slow[2] = {{.f = f}, {.f = f}}, quick[10];
+
+	(void)state;
+	offload_run_slowly(f->offload, work_slowly, done_slowly, &slow[0]);
+	offload_run_slowly(f->offload, work_slowly, done_slowly, &slow[1]);
+	for (int i = 0; i < 10; i++) {
+		quick[i] = (struct job_ctx){.f = f, .number = i + 1};
+		offload_run(f->offload, work_square, done_count, &quick[i]);
+	}
+	until(f, 10);
+	assert_int_equal(offload_pending(f->offload), 2);
+	assert_int_equal(slow[1].result, 0);
+	sem_post(&f->gate);
+	until(f, 11);
+	sem_post(&f->gate);
+	offload_finish(f->offload);
+	assert_int_equal(f->done, 12);
+	assert_true(slow[0].result > getpriority(PRIO_PROCESS, 0));
+	assert_int_equal(slow[0].result, slow[1].result);
+	fixture_free(f);
+}
+
+static void
 free_without_work(void **state)
 {
 	(void)state;
@@ -287,6 +333,7 @@ main(void)
 	    cmocka_unit_test(finish_waits_for_children),
 	    cmocka_unit_test(finish_from_inside_done),
 	    cmocka_unit_test(signals_are_blocked_in_threads),
+	    cmocka_unit_test(slow_jobs_hold_nobody_up),
 	    cmocka_unit_test(free_without_work),
 	};
 
