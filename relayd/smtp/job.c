@@ -16,6 +16,12 @@ client_stage_name(enum client_stage stage)
 		return "greeting";
 	case CLIENT_STAGE_HELLO:
 		return "EHLO";
+	case CLIENT_STAGE_STARTTLS:
+		return "STARTTLS";
+	case CLIENT_STAGE_TLS:
+		return "TLS";
+	case CLIENT_STAGE_AUTH:
+		return "AUTH";
 	case CLIENT_STAGE_MAIL:
 		return "MAIL";
 	case CLIENT_STAGE_RCPT:

@@ -27,6 +27,9 @@ enum client_stage {
 	CLIENT_STAGE_CONNECT,
 	CLIENT_STAGE_GREETING,
 	CLIENT_STAGE_HELLO,
+	CLIENT_STAGE_STARTTLS, /* the command; also where TLS is required and not offered */
+	CLIENT_STAGE_TLS,      /* the handshake, and what the certificate is worth */
+	CLIENT_STAGE_AUTH,
 	CLIENT_STAGE_MAIL,
 	CLIENT_STAGE_RCPT,
 	CLIENT_STAGE_DATA,
@@ -34,6 +37,14 @@ enum client_stage {
 	CLIENT_STAGE_DOT
 };
 const char *client_stage_name(enum client_stage stage); /* "connect", "greeting", "EHLO", "MAIL", ... */
+
+/* What the session had agreed on when it took the job; "": nothing. */
+struct client_facts {
+	char tls[16];    /* "TLSv1.3" */
+	char cipher[64]; /* "TLS_AES_256_GCM_SHA384" */
+	bool verified;   /* the server's certificate holds for its name, whether it had to or not */
+	char auth[16];   /* "SCRAM-SHA-256" */
+};
 
 struct client_recipient {
 	const char *address; /* canonical; borrowed */
@@ -49,6 +60,7 @@ struct client_job {
 	const struct envelope *envelope; /* sender, size, has_8bit; borrowed */
 	size_t count;
 	struct client_recipient *recipients;
+	struct client_facts facts; /* filled in by the client */
 	bool unreachable; /* no session came about: nothing was said to a living server */
 
 	/* Every recipient has its verdict. Called once, never before the call that gave the job returns. */

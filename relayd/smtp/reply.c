@@ -85,6 +85,8 @@ int
 reply_read(struct reply_reader *reader, const char *bytes, size_t len, size_t *taken,
 	   struct reply *reply)
 {
+	size_t line_max = reader->line_max > 0 ? reader->line_max : REPLY_LINE_MAX;
+
 	*taken = 0;
 	while (*taken < len) {
 		const char *line = bytes + *taken;
@@ -93,14 +95,14 @@ reply_read(struct reply_reader *reader, const char *bytes, size_t len, size_t *t
 		int whole;
 
 		if (end == NULL)
-			return len - *taken > REPLY_LINE_MAX ? -1 : 0;
+			return len - *taken > line_max ? -1 : 0;
 		line_len = (size_t)(end - line);
 		*taken += line_len + 1;
 		/* A bare LF ends a line too: liberal in what is accepted, and nothing hangs on it
 		 * here. */
 		if (line_len > 0 && line[line_len - 1] == '\r')
 			line_len--;
-		if (line_len > REPLY_LINE_MAX || reader->text.len + line_len > REPLY_TEXT_MAX)
+		if (line_len > line_max || reader->text.len + line_len > REPLY_TEXT_MAX)
 			return -1;
 		whole = read_line(reader, line, line_len);
 		if (whole < 0)

@@ -13,6 +13,7 @@
 
 enum {
 	REPLY_LINE_MAX = 4096,  /* octets of one line; the RFC's own bound is 512, some exceed it */
+	/* (The lines of AUTH have a bound of their own.) */
 	REPLY_TEXT_MAX = 32768, /* octets of a whole reply */
 	REPLY_STATUS_MAX = 12
 };
@@ -26,6 +27,7 @@ struct reply {
 struct reply_reader {
 	int code; /* of the lines so far, 0 before the first */
 	struct strbuf text;
+	size_t line_max; /* octets of one line; 0: REPLY_LINE_MAX */
 };
 
 #define REPLY_INIT {0}

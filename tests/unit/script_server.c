@@ -21,6 +21,8 @@
 
 #include "common/strbuf.h"
 #include "common/xalloc.h"
+#include "tests/unit/sasl_server.h"
+#include "tests/unit/script_wire.h"
 
 enum { CONNECTIONS_MAX = 512, MESSAGES_MAX = 4096, RECEIVE_BUFFER = 16 * 1024 };
 
@@ -31,6 +33,7 @@ struct peer {
 	struct netaddr address;
 	size_t number;
 	int fd; /* -1: closed; changed under the lock */
+	struct script_wire *wire;
 	bool pipelining;
 	bool has_sender, has_recipient; /* of the transaction */
 	unsigned times[SCRIPT_STAGES];
@@ -84,12 +87,8 @@ note(struct peer *peer, const char *what)
 static int
 read_more(struct peer *peer)
 {
-	char *room = strbuf_reserve(&peer->in, 65536);
-	ssize_t n;
+	long n = script_wire_read(peer->wire, strbuf_reserve(&peer->in, 65536), 65536);
 
-	do
-		n = recv(peer->fd, room, 65536, 0);
-	while (n < 0 && errno == EINTR);
 	if (n <= 0)
 		return -1;
 	strbuf_grew(&peer->in, (size_t)n);
@@ -99,17 +98,7 @@ read_more(struct peer *peer)
 static int
 send_all(struct peer *peer, const char *bytes, size_t len)
 {
-	while (len > 0) {
-		ssize_t n = send(peer->fd, bytes, len, MSG_NOSIGNAL);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return -1;
-		bytes += n;
-		len -= (size_t)n;
-	}
-	return 0;
+	return script_wire_write(peer->wire, bytes, len);
 }
 
 /* The next line without its line end, owned by the caller; NULL at the end. */
@@ -238,15 +227,13 @@ act(struct peer *peer, const char *what)
 static enum next
 at_stage(struct peer *peer, enum script_stage stage, const char *usual)
 {
-	struct pollfd readable = {.fd = peer->fd, .events = POLLIN};
 	char *what = choose(peer, stage, usual);
 	enum next next;
 
 	peer->times[stage]++;
 	/* Where it can't know that more is welcome, the client has to wait for this reply. */
-	if (!peer->pipelining && stage != AT_BODY && stage != AT_IDLE &&
-	    (peer->in.len > 0 || (poll(&readable, 1, 0) > 0 && (readable.revents & POLLIN) != 0 &&
-				  recv(peer->fd, &(char){0}, 1, MSG_PEEK) > 0))) {
+	if (!peer->pipelining && stage != AT_TLS && stage != AT_BODY && stage != AT_IDLE &&
+	    (peer->in.len > 0 || script_wire_has_more(peer->wire))) {
 		server_lock(peer->server);
 		peer->server->spoke_early = true;
 		server_unlock(peer->server);
@@ -267,6 +254,8 @@ hello(struct peer *peer, const char *word)
 
 	if (strcmp(word, "HELO") == 0)
 		return at_stage(peer, AT_HELO, "250 script");
+	if (script_wire_is_secure(peer->wire) && peer->script->secure_features != NULL)
+		from = peer->script->secure_features;
 	strbuf_puts(&usual, "250-script\n");
 	while (strchr(from, '\n') != NULL) {
 		strbuf_printf(&usual, "250-%.*s\n", (int)strcspn(from, "\n"), from);
@@ -322,11 +311,94 @@ is_accepted(struct peer *peer, enum script_stage stage, const char *usual)
 	char *what = choose(peer, stage, usual);
 	const char *reply = strncmp(what, "hold:", 5) == 0    ? what + 5
 			    : strncmp(what, "bytes:", 6) == 0 ? what + 6
+			    : strncmp(what, "raw:", 4) == 0   ? what + 4
 							      : what;
 	bool yes = reply[0] == (stage == AT_DATA ? '3' : '2');
 
 	free(what);
 	return yes;
+}
+
+static enum next
+secure(struct peer *peer)
+{
+	struct pollfd readable = {.fd = peer->fd, .events = POLLIN};
+
+	if (peer->script->at[AT_TLS] != NULL) {
+		/* Not before the client has begun: it would be something behind the last reply. */
+		(void)poll(&readable, 1, -1);
+		if (at_stage(peer, AT_TLS, "") == GO_ON)
+			read_until_closed(peer);
+		return HANG_UP;
+	}
+	if (script_wire_secure(peer->wire, peer->script->identity) != 0)
+		return HANG_UP;
+	note(peer, "secured");
+	return GO_ON;
+}
+
+static enum next
+start_tls(struct peer *peer)
+{
+	static const char usual[] = "220 2.0.0 go";
+	bool yes = is_accepted(peer, AT_STARTTLS, usual);
+	enum next next = at_stage(peer, AT_STARTTLS, usual);
+
+	return next == GO_ON && yes ? secure(peer) : next;
+}
+
+/* The dialogue by the script alone. */
+static enum next
+log_in_as_scripted(struct peer *peer)
+{
+	for (;;) {
+		char *what = choose(peer, AT_AUTH, ""), *line;
+		bool asks = strncmp(what, "334", 3) == 0;
+		enum next next = at_stage(peer, AT_AUTH, "");
+
+		free(what);
+		if (next == HANG_UP || !asks)
+			return next;
+		line = read_line(peer);
+		if (line == NULL)
+			return HANG_UP;
+		note(peer, line);
+		free(line);
+	}
+}
+
+static enum next
+log_in(struct peer *peer, const char *mechanism)
+{
+	char *name, *line = NULL;
+	struct sasl_server *sasl;
+	enum next next = GO_ON;
+	const char *reply;
+
+	if (peer->script->at[AT_AUTH] != NULL)
+		return log_in_as_scripted(peer);
+	name = xstrndup(mechanism, strcspn(mechanism, " "));
+	sasl = peer->script->login == NULL
+		   ? NULL
+		   : sasl_server_new(name, peer->script->login, peer->script->password);
+	reply = sasl == NULL
+		    ? "504 5.5.4 unknown mechanism"
+		    : sasl_server_reply(
+			  sasl, mechanism[strlen(name)] == ' ' ? mechanism + strlen(name) + 1 : "");
+	while ((next = say_reply(peer, reply)) == GO_ON && strncmp(reply, "334", 3) == 0) {
+		free(line);
+		line = read_line(peer);
+		if (line == NULL) {
+			next = HANG_UP;
+			break;
+		}
+		note(peer, line);
+		reply = sasl_server_reply(sasl, line);
+	}
+	free(line);
+	free(name);
+	sasl_server_free(sasl);
+	return next;
 }
 
 static enum next
@@ -338,6 +410,10 @@ obey(struct peer *peer, const char *line)
 	(void)snprintf(word, sizeof word, "%s", line);
 	if (strcmp(word, "EHLO") == 0 || strcmp(word, "HELO") == 0)
 		return hello(peer, word);
+	if (strcmp(line, "STARTTLS") == 0 && peer->script->identity != NULL)
+		return start_tls(peer);
+	if (strcmp(word, "AUTH") == 0)
+		return log_in(peer, line + 5);
 	if (strcmp(word, "MAIL") == 0) {
 		peer->has_recipient = false;
 		peer->has_sender = is_accepted(peer, AT_MAIL, "250");
@@ -374,13 +450,15 @@ peer_close(struct peer *peer)
 
 	/* In order: our end first, then what the client still sends, or it would see a reset. */
 	if (getsockopt(peer->fd, SOL_SOCKET, SO_LINGER, &linger, &len) == 0 &&
-	    linger.l_onoff == 0 && shutdown(peer->fd, SHUT_WR) == 0)
+	    linger.l_onoff == 0 && (script_wire_farewell(peer->wire), true) &&
+	    shutdown(peer->fd, SHUT_WR) == 0)
 		read_until_closed(peer);
 	server_lock(peer->server);
 	(void)close(peer->fd);
 	peer->fd = -1;
 	peer->server->open--;
 	server_unlock(peer->server);
+	script_wire_free(peer->wire);
 	strbuf_clear(&peer->in);
 	strbuf_clear(&peer->held);
 }
@@ -389,8 +467,11 @@ static void *
 peer_run(void *ctx)
 {
 	struct peer *peer = ctx;
-	enum next next = at_stage(peer, AT_GREETING, "220 script ESMTP");
+	enum next next = peer->script->implicit ? secure(peer) : GO_ON;
 	char *line;
+
+	if (next == GO_ON)
+		next = at_stage(peer, AT_GREETING, "220 script ESMTP");
 
 	while (next == GO_ON && (line = read_line(peer)) != NULL) {
 		note(peer, line);
@@ -423,6 +504,7 @@ peer_begin(struct script_server *server, int fd, const struct sockaddr *from)
 	peer->server = server;
 	peer->number = number;
 	peer->fd = fd;
+	peer->wire = script_wire_new(fd);
 	peer->script =
 	    &server->scripts[number < server->script_count ? number : server->script_count - 1];
 	netaddr_from_sockaddr(&peer->address, from);
@@ -454,20 +536,28 @@ server_run(void *ctx)
 struct script_server *
 script_server_new(const char *address, const struct script *scripts, size_t count)
 {
+	return script_server_at(address, 0, scripts, count);
+}
+
+struct script_server *
+script_server_at(const char *address, uint16_t port, const struct script *scripts, size_t count)
+{
 	struct script_server *server = xcalloc(1, sizeof *server);
 	struct sockaddr_storage ss;
 	socklen_t len;
-	int small = RECEIVE_BUFFER;
+	int small = RECEIVE_BUFFER, reuse = 1;
 
 	server->scripts = xcalloc(count, sizeof *scripts);
 	memcpy(server->scripts, scripts, count * sizeof *scripts);
 	server->script_count = count;
 	assert_int_equal(netaddr_parse(address, &server->address), 0);
+	server->address.port = port;
 	len = netaddr_to_sockaddr(&server->address, &ss);
 	server->fd = socket(server->address.family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_true(server->fd >= 0);
 	/* Small, so that a server that does not read makes a client wait before long. */
 	assert_int_equal(setsockopt(server->fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small), 0);
+	assert_int_equal(setsockopt(server->fd, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof reuse), 0);
 	assert_int_equal(bind(server->fd, (struct sockaddr *)&ss, len), 0);
 	assert_int_equal(listen(server->fd, 128), 0);
 	len = sizeof ss;

@@ -1,20 +1,27 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * A scripted SMTP server for tests: listens on a loopback address, each connection served by a
- * thread of its own with plain blocking sockets, so that it shares nothing with what is tested.
- * Behaves well, except where its script says otherwise.
+ * A scripted SMTP server for tests, with TLS and AUTH: listens on a loopback address, each
+ * connection served by a thread of its own with plain blocking sockets, so that it shares
+ * nothing with what is tested. Behaves well, except where its script says otherwise.
  */
 #ifndef TESTS_UNIT_SCRIPT_SERVER_H
 #define TESTS_UNIT_SCRIPT_SERVER_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/netaddr.h"
+
+struct tls_identity;
 
 enum script_stage {
 	AT_GREETING,
 	AT_EHLO,
 	AT_HELO,
+	AT_STARTTLS,
+	AT_TLS,  /* the handshake, after that or before the greeting; what is said stands in its place */
+	AT_AUTH, /* after the command, and after each line that follows a 334 */
 	AT_MAIL,
 	AT_RCPT,
 	AT_DATA,
@@ -43,6 +50,10 @@ struct script {
 	const char
 	    *features; /* keywords of the EHLO reply, '\n' between them; NULL: "PIPELINING" */
 	const char *at[SCRIPT_STAGES];
+	const char *secure_features;         /* of the one under TLS; NULL: the same */
+	const struct tls_identity *identity; /* NULL: it knows no TLS */
+	bool implicit;                       /* TLS from the first byte */
+	const char *login, *password;        /* who may log in; NULL: AUTH is refused */
 };
 
 struct script_server;
@@ -50,6 +61,9 @@ struct script_server;
 /* The strings must outlive it. The first connection follows the first, ...; the last repeats. */
 struct script_server *script_server_new(const char *address, const struct script *scripts,
 					size_t count);
+/* The same at a port that is known (where something else listened before); 0: any. */
+struct script_server *script_server_at(const char *address, uint16_t port,
+				       const struct script *scripts, size_t count);
 
 /* Ends every connection. Fails the test if a client spoke where it had to wait. */
 void script_server_free(struct script_server *server);

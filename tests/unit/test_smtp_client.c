@@ -31,7 +31,7 @@ static const char body[] = "Subject: x\r\n\r\n.\r\n..\r\nline .\r\n.line\r\n\r\n
 static const char travelling[] = "Subject: x\r\n\r\n..\r\n...\r\nline .\r\n..line\r\n\r\n";
 
 /* A job, and what was heard of it. */
-struct errand {
+struct parcel {
 	struct client_job job;
 	struct client_recipient recipients[RECIPIENTS];
 	unsigned finished, returned;
@@ -41,18 +41,18 @@ struct errand {
 struct talk {
 	struct mail *mail;
 	struct client *client;
-	struct errand errands[JOBS];
+	struct parcel parcels[JOBS];
 	unsigned ready, ended;
 };
 
 static void
 finished(void *ctx, struct client_job *job)
 {
-	struct errand *errand = ctx;
+	struct parcel *parcel = ctx;
 
-	assert_ptr_equal(job, &errand->job);
+	assert_ptr_equal(job, &parcel->job);
 	assert_int_equal(client_job_open(job), 0);
-	errand->finished++;
+	parcel->finished++;
 }
 
 static void
@@ -75,11 +75,11 @@ ended(void *ctx)
 static void
 returned(void *ctx, struct client_job *job)
 {
-	struct errand *errand = job->ctx;
+	struct parcel *parcel = job->ctx;
 
 	(void)ctx;
 	assert_int_equal(client_job_open(job), job->count);
-	errand->returned++;
+	parcel->returned++;
 }
 
 static const struct client_events events = {.ready = ready, .ended = ended, .returned = returned};
@@ -87,10 +87,11 @@ static const struct client_events events = {.ready = ready, .ended = ended, .ret
 static void
 talk_to(struct talk *talk, struct mail *mail, const struct netaddr *remote)
 {
+	const struct client_target target = {.remote = *remote, .tls = ROUTE_TLS_NONE};
 	struct error why;
 
 	*talk = (struct talk){.mail = mail};
-	talk->client = client_new(&mail->hops_options.client, remote, NULL, &events, talk, &why);
+	talk->client = client_new(&mail->hops_options.client, &target, &events, talk, &why);
 	if (talk->client == NULL)
 		fail_msg("%s", why.text);
 }
@@ -102,24 +103,24 @@ talk_end(struct talk *talk)
 
 	client_free(talk->client);
 	for (i = 0; i < JOBS; i++)
-		client_job_clear(&talk->errands[i].job);
+		client_job_clear(&talk->parcels[i].job);
 }
 
 static void
 give(struct talk *talk, size_t number, const struct envelope *env)
 {
-	struct errand *errand = &talk->errands[number];
+	struct parcel *parcel = &talk->parcels[number];
 	size_t i;
 
-	errand->job = (struct client_job){.envelope = env,
+	parcel->job = (struct client_job){.envelope = env,
 					  .count = RECIPIENTS,
-					  .recipients = errand->recipients,
+					  .recipients = parcel->recipients,
 					  .finished = finished,
-					  .ctx = errand};
+					  .ctx = parcel};
 	for (i = 0; i < RECIPIENTS; i++)
-		errand->recipients[i].address = env->recipients[i].address;
-	client_take(talk->client, &errand->job);
-	assert_int_equal(errand->finished, 0);
+		parcel->recipients[i].address = env->recipients[i].address;
+	client_take(talk->client, &parcel->job);
+	assert_int_equal(parcel->finished, 0);
 }
 
 static bool
@@ -141,9 +142,9 @@ is_over(void *ctx)
 static bool
 is_settled(void *ctx)
 {
-	const struct errand *errand = ctx;
+	const struct parcel *parcel = ctx;
 
-	return errand->finished + errand->returned > 0;
+	return parcel->finished + parcel->returned > 0;
 }
 
 /* ---- one transaction, and all that can go wrong ---- */
@@ -275,15 +276,15 @@ static const struct row early_rows[] = {
 };
 
 static void
-check_recipients(const struct row *row, const struct errand *errand)
+check_recipients(const struct row *row, const struct parcel *parcel)
 {
 	bool first = true;
 	size_t i;
 
-	assert_int_equal(errand->finished, 1);
-	assert_int_equal(errand->returned, 0);
+	assert_int_equal(parcel->finished, 1);
+	assert_int_equal(parcel->returned, 0);
 	for (i = 0; i < RECIPIENTS; i++) {
-		const struct client_recipient *recipient = &errand->recipients[i];
+		const struct client_recipient *recipient = &parcel->recipients[i];
 
 		if (recipient->verdict != row->verdicts[i])
 			fail_msg("%s: recipient %zu: verdict %d (%s)", row->name, i,
@@ -327,8 +328,8 @@ play(struct mail *mail, const struct row *row, const char *features, const struc
 		if (talk.ended > 0)
 			fail_msg("%s: %s", row->name, client_failure_text(talk.client));
 		give(&talk, 0, env);
-		mail_until(mail, is_settled, &talk.errands[0]);
-		check_recipients(row, &talk.errands[0]);
+		mail_until(mail, is_settled, &talk.parcels[0]);
+		check_recipients(row, &talk.parcels[0]);
 		assert_int_equal(script_server_messages(server), row->messages);
 	}
 	/* Nothing is borne with longer than a few of its timeouts. */
@@ -408,7 +409,8 @@ test_connect(void **state)
 {
 	struct mail *mail = *state;
 	struct script_server *server = script_server_new("127.0.0.1", &(struct script){0}, 1);
-	struct netaddr address = script_server_address(server), local;
+	struct netaddr address = script_server_address(server);
+	struct client_target target = {.remote = address, .tls = ROUTE_TLS_NONE};
 	struct talk talk;
 	struct error why;
 
@@ -420,8 +422,8 @@ test_connect(void **state)
 	assert_string_equal(client_failure_status(talk.client), "4.4.1");
 	talk_end(&talk);
 
-	assert_int_equal(netaddr_parse("192.0.2.1", &local), 0);
-	assert_null(client_new(&mail->hops_options.client, &address, &local, &events, &talk, &why));
+	assert_int_equal(netaddr_parse("192.0.2.1", &target.local), 0);
+	assert_null(client_new(&mail->hops_options.client, &target, &events, &talk, &why));
 	assert_non_null(strstr(why.text, "192.0.2.1"));
 }
 
@@ -473,11 +475,11 @@ check_body(struct mail *mail, const char *text, const char *expected, const char
 	talk_to(&talk, mail, &address);
 	mail_until(mail, is_ready_or_over, &talk);
 	give(&talk, 0, env);
-	mail_until(mail, is_settled, &talk.errands[0]);
-	assert_int_equal(talk.errands[0].recipients[1].verdict, CLIENT_ACCEPTED);
-	assert_int_equal(talk.errands[0].recipients[1].from_remote, true);
-	assert_string_equal(talk.errands[0].recipients[1].status, "2.0.0");
-	assert_string_equal(talk.errands[0].recipients[1].reply, "250 2.0.0 taken");
+	mail_until(mail, is_settled, &talk.parcels[0]);
+	assert_int_equal(talk.parcels[0].recipients[1].verdict, CLIENT_ACCEPTED);
+	assert_int_equal(talk.parcels[0].recipients[1].from_remote, true);
+	assert_string_equal(talk.parcels[0].recipients[1].status, "2.0.0");
+	assert_string_equal(talk.parcels[0].recipients[1].reply, "250 2.0.0 taken");
 	arrived = script_server_message(server, 0, &len);
 	assert_int_equal(len, strlen(expected));
 	assert_memory_equal(arrived, expected, len);
@@ -534,8 +536,8 @@ test_unreadable(void **state)
 	talk_to(&talk, mail, &address);
 	mail_until(mail, is_ready_or_over, &talk);
 	give(&talk, 0, env);
-	mail_until(mail, is_settled, &talk.errands[0]);
-	assert_int_equal(talk.errands[0].recipients[0].verdict, CLIENT_LOCAL);
+	mail_until(mail, is_settled, &talk.parcels[0]);
+	assert_int_equal(talk.parcels[0].recipients[0].verdict, CLIENT_LOCAL);
 	assert_int_equal(talk.ended, 1);
 	assert_int_equal(script_server_messages(server), 0);
 
@@ -545,8 +547,8 @@ test_unreadable(void **state)
 	talk_to(&talk, mail, &address);
 	mail_until(mail, is_ready_or_over, &talk);
 	give(&talk, 0, env);
-	mail_until(mail, is_settled, &talk.errands[0]);
-	assert_int_equal(talk.errands[0].recipients[0].verdict, CLIENT_LOCAL);
+	mail_until(mail, is_settled, &talk.parcels[0]);
+	assert_int_equal(talk.parcels[0].recipients[0].verdict, CLIENT_LOCAL);
 	talk_end(&talk);
 	script_server_free(server);
 	spool_finish(mail->spool, env);
@@ -574,21 +576,21 @@ test_limits(void **state)
 	talk_to(&talk, mail, &address);
 	mail_until(mail, is_ready_or_over, &talk);
 	give(&talk, 0, large);
-	mail_until(mail, is_settled, &talk.errands[0]);
-	assert_int_equal(talk.errands[0].recipients[1].verdict, CLIENT_PERMANENT);
-	assert_string_equal(talk.errands[0].recipients[1].status, "5.3.4");
-	assert_false(talk.errands[0].recipients[1].from_remote);
+	mail_until(mail, is_settled, &talk.parcels[0]);
+	assert_int_equal(talk.parcels[0].recipients[1].verdict, CLIENT_PERMANENT);
+	assert_string_equal(talk.parcels[0].recipients[1].status, "5.3.4");
+	assert_false(talk.parcels[0].recipients[1].from_remote);
 	small->has_8bit = true;
 	give(&talk, 1, small);
-	mail_until(mail, is_settled, &talk.errands[1]);
-	assert_int_equal(talk.errands[1].recipients[0].verdict, CLIENT_PERMANENT);
-	assert_string_equal(talk.errands[1].recipients[0].status, "5.6.3");
+	mail_until(mail, is_settled, &talk.parcels[1]);
+	assert_int_equal(talk.parcels[1].recipients[0].verdict, CLIENT_PERMANENT);
+	assert_string_equal(talk.parcels[1].recipients[0].status, "5.6.3");
 	assert_int_equal(script_server_heard(server, "MAIL"), 0);
 	/* The session goes on. */
 	small->has_8bit = false;
 	give(&talk, 2, small);
-	mail_until(mail, is_settled, &talk.errands[2]);
-	assert_int_equal(talk.errands[2].recipients[0].verdict, CLIENT_ACCEPTED);
+	mail_until(mail, is_settled, &talk.parcels[2]);
+	assert_int_equal(talk.parcels[2].recipients[0].verdict, CLIENT_ACCEPTED);
 	assert_int_equal(script_server_heard(server, "MAIL FROM:<s@example.org> SIZE=38\n"), 1);
 	talk_end(&talk);
 	script_server_free(server);
@@ -598,8 +600,8 @@ test_limits(void **state)
 	mail_until(mail, is_ready_or_over, &talk);
 	small->has_8bit = true;
 	give(&talk, 0, small);
-	mail_until(mail, is_settled, &talk.errands[0]);
-	assert_int_equal(talk.errands[0].recipients[0].verdict, CLIENT_ACCEPTED);
+	mail_until(mail, is_settled, &talk.parcels[0]);
+	assert_int_equal(talk.parcels[0].recipients[0].verdict, CLIENT_ACCEPTED);
 	assert_int_equal(script_server_heard(other, "SIZE=38 BODY=8BITMIME\n"), 1);
 	talk_end(&talk);
 	script_server_free(other);
@@ -626,10 +628,10 @@ test_refused_at_the_end(void **state)
 	script_server_free(server); /* joins: the end is in our socket now */
 	give(&talk, 0, env);
 	mail_until(mail, is_over, &talk);
-	assert_int_equal(talk.errands[0].finished, 1);
-	assert_int_equal(talk.errands[0].recipients[0].verdict, CLIENT_PERMANENT);
+	assert_int_equal(talk.parcels[0].finished, 1);
+	assert_int_equal(talk.parcels[0].recipients[0].verdict, CLIENT_PERMANENT);
 	mail_run(mail, 20);
-	assert_int_equal(talk.errands[0].finished, 1);
+	assert_int_equal(talk.parcels[0].finished, 1);
 	talk_end(&talk);
 	spool_finish(mail->spool, env);
 	envelope_free(env);
@@ -677,17 +679,17 @@ play_second(struct mail *mail, const struct second *row, const char *features,
 	talk_to(&talk, mail, &address);
 	mail_until(mail, is_ready_or_over, &talk);
 	give(&talk, 0, env);
-	mail_until(mail, is_settled, &talk.errands[0]);
-	assert_int_equal(talk.errands[0].recipients[0].verdict, CLIENT_ACCEPTED);
+	mail_until(mail, is_settled, &talk.parcels[0]);
+	assert_int_equal(talk.parcels[0].recipients[0].verdict, CLIENT_ACCEPTED);
 	mail_until(mail, is_ready_or_over, &talk);
 	assert_true(client_is_idle(talk.client));
 	give(&talk, 1, env);
 	assert_false(client_is_idle(talk.client));
-	mail_until(mail, is_settled, &talk.errands[1]);
-	if (talk.errands[1].returned != row->returned ||
-	    (!row->returned && talk.errands[1].recipients[0].verdict != row->verdict))
-		fail_msg("%s: %d", row->name, (int)talk.errands[1].recipients[0].verdict);
-	assert_int_equal(talk.errands[1].finished, !row->returned);
+	mail_until(mail, is_settled, &talk.parcels[1]);
+	if (talk.parcels[1].returned != row->returned ||
+	    (!row->returned && talk.parcels[1].recipients[0].verdict != row->verdict))
+		fail_msg("%s: %d", row->name, (int)talk.parcels[1].recipients[0].verdict);
+	assert_int_equal(talk.parcels[1].finished, !row->returned);
 	assert_int_equal(script_server_heard(server, "RSET"), 0);
 	talk_end(&talk);
 	script_server_free(server);
@@ -723,18 +725,18 @@ play_reset(struct mail *mail, const char *rset, const char *features, const stru
 	talk_to(&talk, mail, &address);
 	mail_until(mail, is_ready_or_over, &talk);
 	give(&talk, 0, env);
-	mail_until(mail, is_settled, &talk.errands[0]);
-	assert_int_equal(talk.errands[0].recipients[1].verdict, CLIENT_PERMANENT);
+	mail_until(mail, is_settled, &talk.parcels[0]);
+	assert_int_equal(talk.parcels[0].recipients[1].verdict, CLIENT_PERMANENT);
 	/* Without PIPELINING there is no need to say DATA to nobody. */
 	assert_int_equal(script_server_heard(server, "DATA"), pipelining);
 	mail_until(mail, is_ready_or_over, &talk);
 	give(&talk, 1, env);
-	mail_until(mail, is_settled, &talk.errands[1]);
+	mail_until(mail, is_settled, &talk.parcels[1]);
 	assert_int_equal(script_server_heard(server, "RSET"), 1);
 	if (rset == NULL)
-		assert_int_equal(talk.errands[1].recipients[1].verdict, CLIENT_ACCEPTED);
+		assert_int_equal(talk.parcels[1].recipients[1].verdict, CLIENT_ACCEPTED);
 	else
-		assert_int_equal(talk.errands[1].returned, 1);
+		assert_int_equal(talk.parcels[1].returned, 1);
 	talk_end(&talk);
 	script_server_free(server);
 }
@@ -781,16 +783,16 @@ play_piped(struct mail *mail, const char *held, enum client_verdict first, bool 
 	give(&talk, 0, env);
 	assert_false(client_can_take(talk.client));
 	mail_until(mail, can_take, &talk);
-	assert_int_equal(talk.errands[0].finished, 0);
+	assert_int_equal(talk.parcels[0].finished, 0);
 	assert_false(client_is_idle(talk.client));
 	give(&talk, 1, env);
 	assert_false(client_can_take(talk.client));
-	mail_until(mail, is_settled, &talk.errands[0]);
-	assert_int_equal(talk.errands[0].recipients[1].verdict, first);
-	mail_until(mail, is_settled, &talk.errands[1]);
-	assert_int_equal(talk.errands[1].returned, second_returned);
+	mail_until(mail, is_settled, &talk.parcels[0]);
+	assert_int_equal(talk.parcels[0].recipients[1].verdict, first);
+	mail_until(mail, is_settled, &talk.parcels[1]);
+	assert_int_equal(talk.parcels[1].returned, second_returned);
 	if (!second_returned)
-		assert_int_equal(talk.errands[1].recipients[1].verdict, CLIENT_ACCEPTED);
+		assert_int_equal(talk.parcels[1].recipients[1].verdict, CLIENT_ACCEPTED);
 	talk_end(&talk);
 	script_server_free(server);
 	spool_finish(mail->spool, env);
@@ -826,8 +828,8 @@ test_piped_timeout(void **state)
 	mail_until(mail, can_take, &talk);
 	give(&talk, 1, env);
 	mail_until(mail, is_over, &talk);
-	assert_int_equal(talk.errands[0].recipients[0].verdict, CLIENT_UNCERTAIN);
-	assert_int_equal(talk.errands[1].recipients[0].verdict, CLIENT_TEMPORARY);
+	assert_int_equal(talk.parcels[0].recipients[0].verdict, CLIENT_UNCERTAIN);
+	assert_int_equal(talk.parcels[1].recipients[0].verdict, CLIENT_TEMPORARY);
 	talk_end(&talk);
 	script_server_free(server);
 	spool_finish(mail->spool, env);
@@ -879,8 +881,8 @@ test_idle(void **state)
 		mail_until(mail, is_ready_or_over, &talk);
 		give(&talk, 0, env);
 		mail_until(mail, is_over, &talk);
-		assert_int_equal(talk.errands[0].recipients[0].verdict, CLIENT_ACCEPTED);
-		assert_int_equal(talk.errands[0].finished, 1);
+		assert_int_equal(talk.parcels[0].recipients[0].verdict, CLIENT_ACCEPTED);
+		assert_int_equal(talk.parcels[0].finished, 1);
 		talk_end(&talk);
 	}
 	script_server_free(server);
@@ -904,7 +906,7 @@ test_cut(void **state)
 		talk_to(&talk, mail, &address);
 		for (i = 0; i < rounds; i++) {
 			assert_int_equal(loop_once(mail->loop, 1), 0);
-			if (talk.errands[0].job.envelope == NULL && client_can_take(talk.client))
+			if (talk.parcels[0].job.envelope == NULL && client_can_take(talk.client))
 				give(&talk, 0, env);
 		}
 		talk_end(&talk);
