@@ -8,6 +8,7 @@
 #ifndef RELAYD_ROUTES_CHANGES_H
 #define RELAYD_ROUTES_CHANGES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,6 +17,9 @@
 #include "common/route.h"
 #include "relayd/net/loop.h"
 #include "relayd/net/offload.h"
+#include "relayd/routes/change_steps.h"
+#include "relayd/routes/journal.h"
+#include "relayd/routes/past.h"
 #include "relayd/routes/table.h"
 
 struct changes;
@@ -38,42 +42,71 @@ void changes_close(struct changes *changes);
 
 const struct table *changes_table(const struct changes *changes);
 
+/* Who made that change; NULL: it is not kept any more. Valid until changes_close(). */
+const char *changes_author(const struct changes *changes, uint64_t revision);
+
 /* N of the last change; 0 for a table that was never changed. */
 uint64_t changes_revision(const struct changes *changes);
 
-/* One step of a change. */
-struct change_step {
-	enum { CHANGE_ADD, CHANGE_SET, CHANGE_DELETE } what;
-	struct route *route; /* ADD (its id is given by changes_apply), SET: the whole new route;
-	                      * stays the caller's */
-	uint64_t id;         /* DELETE */
-};
-
 struct change {
-	const struct change_step *steps;
+	const struct change_step *steps; /* copied; their routes stay the caller's */
 	size_t step_count;
 	const char *user;          /* who, for the record: "lea" or "uid 1000" */
 	const char *note;          /* NULL: none */
 	int64_t expected_revision; /* -1: whatever it is now; else ERROR_CONFLICT if it differs when
 	                            * its turn comes */
+	int64_t confirm_within_ms; /* 0: for good; else it is undone by itself then, unless
+	                            * changes_confirm() comes before. One at a time */
+	bool dry_run; /* everything but the doing: the result says what it would be, its revision is
+	               * the present one */
+	/*
+	 * If this is set, there are no steps above: it is called on the loop once every earlier
+	 * change is applied, and makes them from the table as it is then. What it makes is the next
+	 * change. -1 and `why`: the change is refused.
+	 */
+	int (*make)(void *ctx, const struct table *table, uint64_t next_id,
+	    struct change_steps *out, struct error *why);
+	/* Called in an offload thread before that, once every earlier change is durable and live;
+	 * NULL: not needed. */
+	int (*prepare)(void *ctx, const struct past *past, struct error *why);
+	void *make_ctx;
+	void (*free_ctx)(void *ctx); /* gets make_ctx after the report; NULL: nothing is to be freed */
 };
 
-/* `routes`: for each ADD and SET step the route as it now stands, NULL for DELETE; valid until
- * return. */
+/* All valid until return. A change that comes to no step changes nothing, and makes no revision. */
 struct change_result {
 	uint64_t revision;
+	int64_t confirm_by_ms; /* wall time; 0: it is for good */
 	size_t count;
-	const struct route *const *routes;
+	const struct change_step *steps;
+	const struct route *const *routes; /* as it now stands; NULL for DELETE */
+	const struct route *const *before; /* as it was; NULL for ADD and RESTORE */
 };
 
 /*
  * All steps or none. `done` runs later on the loop, in the order of the calls: why == NULL once
  * the change is durable and live. ERROR_NOT_FOUND for an unknown id, ERROR_REFUSED for a route
  * that does not validate, ERROR_STORAGE when it could not be made durable (nothing was changed
- * then). `change` is copied.
+ * then). `change` is copied. The sentence about a route that is not there says who deleted it, and
+ * the one about an unexpected revision who has changed what, as far as it is known.
  */
 void changes_apply(struct changes *changes, const struct change *change,
     void (*done)(void *ctx, const struct change_result *result, const struct error *why),
     void *ctx);
+
+/* The change that waits to be confirmed; revision 0: none. */
+struct journal_timed changes_timed(const struct changes *changes);
+
+/* Keep it. `done` gets its revision, or ERROR_NOT_FOUND if there is none when the turn comes. */
+void changes_confirm(struct changes *changes, const char *user,
+    void (*done)(void *ctx, uint64_t revision, const struct error *why), void *ctx);
+
+/*
+ * Read what was: `read` runs in an offload thread when all earlier changes are durable and live,
+ * later ones wait meanwhile. Then `done` on the loop, with what `read` has failed with or NULL.
+ */
+void changes_read(struct changes *changes,
+    int (*read)(void *ctx, const struct past *past, struct error *why),
+    void (*done)(void *ctx, const struct error *why), void *ctx);
 
 #endif

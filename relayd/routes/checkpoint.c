@@ -10,14 +10,13 @@
 static int
 add_change(struct store_update *update, struct journal_reader *reader, struct error *why)
 {
-	const char *record;
-	uint64_t id;
-	size_t len;
+	struct journal_text step;
 	int rc;
 
-	while ((rc = journal_reader_step(reader, &id, &record, &len, why)) > 0) {
-		rc = record != NULL ? store_update_put(update, id, record, len, why)
-				    : store_update_delete(update, id, why);
+	while ((rc = journal_reader_step(reader, &step, why)) > 0) {
+		rc = step.what != JOURNAL_DELETE
+			 ? store_update_put(update, step.id, step.after, step.after_len, why)
+			 : store_update_delete(update, step.id, why);
 		if (rc < 0)
 			break;
 	}

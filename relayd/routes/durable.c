@@ -11,7 +11,7 @@
 
 #include "common/xalloc.h"
 
-enum { COPY_BYTES = 1 << 20 };
+enum { COPY_BYTES = 256 * 1024 };
 
 char *
 durable_path(const char *dir, const char *name)
@@ -60,6 +60,7 @@ int
 durable_copy(int from, uint64_t begin, uint64_t end, int to, uint64_t offset)
 {
 	char *bytes = xmalloc(COPY_BYTES);
+	uint64_t start = offset;
 	int rc = -1;
 
 	while (begin < end) {
@@ -74,9 +75,14 @@ durable_copy(int from, uint64_t begin, uint64_t end, int to, uint64_t offset)
 		}
 		if (durable_write(to, bytes, want, offset) < 0)
 			goto out;
-		/* Start the disk now: a copy of many megabytes that waits for one sync at its end
-		 * would make everybody else's sync wait for it too. A hint; the sync reports. */
+		/* Hand it to the disk now, and wait for the piece before it: with many megabytes
+		 * unwritten everybody else's sync on this file system would wait for them. A hint;
+		 * the sync at the end reports. */
 		(void)sync_file_range(to, (off_t)offset, (off_t)want, SYNC_FILE_RANGE_WRITE);
+		if (offset > start)
+			(void)sync_file_range(to, (off_t)(offset - COPY_BYTES), COPY_BYTES,
+					      SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+						  SYNC_FILE_RANGE_WAIT_AFTER);
 		begin += want;
 		offset += want;
 	}

@@ -2,34 +2,50 @@
 /*
  * STATE_DIR/routes.journal, mode 0600. It begins with a line of text:
  *
- *	relayd-routes-journal 1 follows=412
+ *	relayd-routes-journal 2 follows=412
  *
- * where 1 is the version of the format and 412 the revision of the checkpoint that it follows (0:
+ * where 2 is the version of the format and 412 the revision of the checkpoint that it follows (0:
  * none): the first change in it is revision 413, and each is one more than the one before. A
  * checkpoint may hold some of the changes already; they are passed over when the two are read.
  *
  * Then come records: a head of 12 bytes and a payload. The head: f5 52 4a ("\xf5RJ"), the kind, the
  * length of the payload and the CRC-32C of the payload and of the eight bytes before, both as 32
- * bits, the lowest byte first. There are two kinds:
+ * bits, the lowest byte first. There are three kinds:
  *
  * 'C', a change, whose payload is text:
  *
  *	revision=413
  *	time=1763800000123
  *	next_id=11
- *	steps=2
+ *	steps=3
  *	user=3
  *	lea
  *	note=11
  *	ticket 8841
- *	put=10 53
+ *	undoes=411
+ *	confirm_by=1763800300123
+ *	add=10 53
  *	destination=example.com
  *	remote_host=mail.example.com
- *	delete=4
+ *	set=5 28 39
+ *	remote_host=out.example.net
+ *	remote_host=out.example.net
+ *	priority=2
+ *	delete=4 28
+ *	remote_host=old.example.net
  *
- * time: ms since 1970. next_id: the id that the next new route gets. The numbers of user, note
- * (left out when there is none) and put are lengths in bytes; what put gives is the text of
- * route_encode().
+ * time: ms since 1970. next_id: the id that the next new route gets. The numbers of user, note, and
+ * behind the ids of add, set and delete are lengths in bytes; what these give is the text of
+ * route_encode(): of the route as it is now (add), as it was and as it is now (set), as it was
+ * (delete). note, undoes (the revision that this change takes back) and confirm_by (the time at
+ * which it is undone unless it was confirmed) are left out where there is none.
+ *
+ * 'K', which keeps the change that was to be undone, has the text
+ *
+ *	confirms=413
+ *	time=1763800000123
+ *	user=3
+ *	lea
  *
  * 'S', a seal, whose payload is the revision before it, as 64 bits. It is written after all before
  * it was synced, and is not synced itself. So a record that does not check was torn by a crash, and
@@ -38,6 +54,9 @@
  * Order of a change: payload, head, fdatasync, seal, acknowledgement. Order of a new file: it is
  * written whole under another name, synced, read back, renamed, the directory synced; only then the
  * old one is left.
+ *
+ * Version 1 had put=ID LENGTH for add and set, and delete=ID; a journal of that kind is read at
+ * start-up, and a new one begun behind a checkpoint.
  */
 #include "relayd/routes/journal.h"
 
@@ -55,8 +74,6 @@
 #include "relayd/routes/durable.h"
 #include "relayd/routes/journal_format.h"
 #include "relayd/spool/crc32c.h"
-
-enum { WRITE_BYTES = 1 << 20 };
 
 struct journal {
 	char *dir;
@@ -76,13 +93,19 @@ struct journal {
 
 /* ---- a new file ---- */
 
+static size_t
+first_line(uint64_t follows, char line[JOURNAL_LINE_MAX])
+{
+	return journal_line(&journal_type_journal, journal_type_journal.version, follows, line);
+}
+
 /* Everything up to the sync: first line, the old records from `from` on, a seal. */
 static int
 fresh_write(const struct journal *journal, int fd, uint64_t from, uint64_t follows, uint64_t *end)
 {
 	unsigned char seal[JOURNAL_SEAL_BYTES];
 	char line[JOURNAL_LINE_MAX];
-	size_t len = journal_line(follows, line);
+	size_t len = first_line(follows, line);
 
 	*end = len + (journal->end - from);
 	if (durable_write(fd, line, len, 0) < 0)
@@ -106,7 +129,7 @@ fresh_check(const struct journal *journal, uint64_t end, struct error *why)
 	struct journal_change change;
 	int rc;
 
-	rc = journal_reader_open_path(journal->fresh, end, &reader, why);
+	rc = journal_reader_open_path(journal->fresh, &journal_type_journal, end, &reader, why);
 	if (rc == 0)
 		return error_set(why, ERROR_STORAGE, "%s is missing", journal->fresh);
 	if (rc < 0)
@@ -147,7 +170,7 @@ renew(struct journal *journal, uint64_t from, uint64_t follows, struct error *wh
 	journal->fd = fd;
 	fd = -1;
 	journal->follows = follows;
-	journal->begin = journal_line(follows, line);
+	journal->begin = first_line(follows, line);
 	journal->end = journal->write_at = end;
 	journal->sealed = true;
 	journal->broken = false;
@@ -173,17 +196,18 @@ journal_new(const char *dir, uint64_t follows)
 	journal->fresh = durable_path(dir, JOURNAL_NAME ".new");
 	journal->fd = -1;
 	journal->follows = follows;
-	journal->begin = journal_line(follows, line);
+	journal->begin = first_line(follows, line);
 	return journal;
 }
 
 struct journal *
-journal_create(const char *dir, struct error *why)
+journal_create(const char *dir, uint64_t follows, struct error *why)
 {
-	struct journal *journal = journal_new(dir, 0);
+	struct journal *journal = journal_new(dir, follows);
 
 	journal->end = journal->write_at = journal->begin;
-	if (renew(journal, journal->end, 0, why) < 0) {
+	journal->revision = journal->write_revision = follows;
+	if (renew(journal, journal->end, follows, why) < 0) {
 		journal_free(journal);
 		return NULL;
 	}
@@ -260,74 +284,51 @@ journal_free(struct journal *journal)
 
 /* ---- changes ---- */
 
-/* A record on its way into the file: text waits until there is enough of it for one write. */
-struct output {
-	int fd;
-	uint64_t at; /* where the text goes */
-	uint64_t len;
-	uint32_t crc;
-	struct strbuf text;
-};
-
+/* The texts of one step, made in `before` and `after`, which are used again for the next. */
 static int
-output_flush(struct output *output)
+output_step(struct journal_output *output, const struct journal_step *step, struct strbuf *before,
+	    struct strbuf *after)
 {
-	int rc;
+	struct journal_text text = {.id = step->id};
 
-	output->crc = crc32c(output->crc, output->text.data, output->text.len);
-	output->len += output->text.len;
-	rc = durable_write(output->fd, output->text.data, output->text.len, output->at);
-	output->at += output->text.len;
-	explicit_bzero(output->text.data, output->text.len);
-	strbuf_reset(&output->text);
-	return rc;
+	if (step->before != NULL)
+		route_encode(step->before, before);
+	if (step->after != NULL)
+		route_encode(step->after, after);
+	text.what = step->before == NULL  ? JOURNAL_ADD
+		    : step->after == NULL ? JOURNAL_DELETE
+					  : JOURNAL_SET;
+	text.before = before->data;
+	text.before_len = before->len;
+	text.after = after->data;
+	text.after_len = after->len;
+	return journal_output_step(output, &text);
+}
+
+/* Passwords are not left in memory that is given back. */
+static void
+wipe(struct strbuf *text)
+{
+	if (text->data != NULL)
+		explicit_bzero(text->data, text->len);
+	strbuf_reset(text);
 }
 
 static int
-output_steps(struct output *output, const struct journal_step *steps, size_t count)
+output_change(struct journal_output *output, const struct journal_change *change,
+	      const struct journal_step *steps, uint64_t *end)
 {
-	struct strbuf record = STRBUF_INIT;
+	struct strbuf before = STRBUF_INIT, after = STRBUF_INIT;
 	int rc = 0;
 
-	for (size_t i = 0; i < count && rc == 0; i++) {
-		if (steps[i].route == NULL) {
-			strbuf_printf(&output->text, "delete=%" PRIu64 "\n", steps[i].id);
-		} else {
-			route_encode(steps[i].route, &record);
-			strbuf_printf(&output->text, "put=%" PRIu64 " %zu\n", steps[i].id,
-				      record.len);
-			strbuf_append(&output->text, record.data, record.len);
-			explicit_bzero(record.data, record.len);
-			strbuf_reset(&record);
-		}
-		if (output->text.len >= WRITE_BYTES)
-			rc = output_flush(output);
+	for (size_t i = 0; i < change->step_count && rc == 0; i++) {
+		rc = output_step(output, &steps[i], &before, &after);
+		wipe(&before);
+		wipe(&after);
 	}
-	strbuf_clear(&record);
-	return rc;
-}
-
-/* The head comes last: without it the record is none. */
-static int
-output_change(struct output *output, const struct journal_change *change,
-	      const struct journal_step *steps, uint64_t offset)
-{
-	unsigned char head[JOURNAL_HEAD_BYTES];
-
-	strbuf_printf(&output->text,
-		      "revision=%" PRIu64 "\ntime=%" PRId64 "\nnext_id=%" PRIu64 "\nsteps=%zu\n",
-		      change->revision, change->time_ms, change->next_id, change->step_count);
-	strbuf_printf(&output->text, "user=%zu\n%s\n", strlen(change->user), change->user);
-	if (change->note != NULL)
-		strbuf_printf(&output->text, "note=%zu\n%s\n", strlen(change->note), change->note);
-	if (output_steps(output, steps, change->step_count) < 0 || output_flush(output) < 0)
-		return -1;
-	if (output->len > JOURNAL_PAYLOAD_MAX) {
-		errno = EFBIG;
-		return -1;
-	}
-	journal_head_put(head, JOURNAL_CHANGE, (uint32_t)output->len, output->crc);
-	return durable_write(output->fd, head, sizeof(head), offset);
+	strbuf_clear(&before);
+	strbuf_clear(&after);
+	return rc == 0 ? journal_output_end(output, JOURNAL_CHANGE, end) : -1;
 }
 
 /* Take back what was written since the last commit, so that it stays away. */
@@ -343,25 +344,56 @@ take_back(struct journal *journal)
 		(void)renew(journal, journal->begin, journal->follows, &ignored);
 }
 
+/* To be called before anything is appended. */
+static int
+mend(struct journal *journal, struct error *why)
+{
+	return journal->broken ? renew(journal, journal->begin, journal->follows, why) : 0;
+}
+
 int
 journal_append(struct journal *journal, const struct journal_change *change,
 	       const struct journal_step *steps, struct error *why)
 {
-	struct output output = {.text = STRBUF_INIT};
+	struct journal_output output;
 	int rc = 0;
 
-	if (journal->broken && renew(journal, journal->begin, journal->follows, why) < 0)
+	if (mend(journal, why) < 0)
 		return -1;
-	output.fd = journal->fd;
-	output.at = journal->write_at + JOURNAL_HEAD_BYTES;
-	if (output_change(&output, change, steps, journal->write_at) < 0) {
+	journal_output_begin(&output, journal->fd, journal->write_at, change);
+	if (output_change(&output, change, steps, &journal->write_at) < 0) {
 		rc = error_sys(why, ERROR_STORAGE, "can't write %s", journal->path);
 		take_back(journal);
 	} else {
-		journal->write_at = output.at;
 		journal->write_revision = change->revision;
 	}
-	strbuf_clear(&output.text);
+	journal_output_clear(&output);
+	return rc;
+}
+
+int
+journal_confirm(struct journal *journal, uint64_t revision, int64_t time_ms, const char *user,
+		struct error *why)
+{
+	struct strbuf text = STRBUF_INIT;
+	unsigned char head[JOURNAL_HEAD_BYTES];
+	uint64_t at;
+	int rc = 0;
+
+	if (mend(journal, why) < 0)
+		return -1;
+	at = journal->write_at;
+	strbuf_printf(&text, "confirms=%" PRIu64 "\ntime=%" PRId64 "\nuser=%zu\n%s\n", revision,
+		      time_ms, strlen(user), user);
+	journal_head_put(head, JOURNAL_CONFIRM, (uint32_t)text.len, crc32c(0, text.data, text.len));
+	if (durable_write(journal->fd, text.data, text.len, at + sizeof(head)) < 0 ||
+	    durable_write(journal->fd, head, sizeof(head), at) < 0) {
+		rc = error_sys(why, ERROR_STORAGE, "can't write %s", journal->path);
+		take_back(journal);
+	} else {
+		journal->write_at = at + sizeof(head) + text.len;
+	}
+	strbuf_clear(&text);
 	return rc;
 }
 
@@ -388,6 +420,12 @@ uint64_t
 journal_end(const struct journal *journal)
 {
 	return journal->end;
+}
+
+uint64_t
+journal_follows(const struct journal *journal)
+{
+	return journal->follows;
 }
 
 int

@@ -25,6 +25,24 @@ struct journal_change {
 	const char *note; /* NULL: none */
 	uint64_t next_id; /* after it */
 	size_t step_count;
+	uint64_t undoes;       /* the change that it takes back; 0: none */
+	int64_t confirm_by_ms; /* wall time: undone then unless it was confirmed; 0: for good */
+};
+
+/* One step of a record, the routes as text of route_encode(). */
+struct journal_text {
+	enum { JOURNAL_ADD, JOURNAL_SET, JOURNAL_DELETE } what;
+	uint64_t id;
+	const char *before; /* SET and DELETE: as it was */
+	size_t before_len;
+	const char *after; /* ADD and SET: as it is then */
+	size_t after_len;  /* ADD: 0 where it was not kept */
+};
+
+/* A change that is undone unless it is confirmed. */
+struct journal_timed {
+	uint64_t revision; /* 0: there is none */
+	int64_t confirm_by_ms;
 };
 
 /* ---- reading ---- */
@@ -48,10 +66,15 @@ uint64_t journal_reader_follows(const struct journal_reader *reader);
 int journal_reader_next(struct journal_reader *reader, struct journal_change *change,
     struct error *why);
 
-/* The next step of that change: 1, 0 after the last, -1. `record` is the text of route_encode(),
- * NULL when the route was deleted. */
-int journal_reader_step(struct journal_reader *reader, uint64_t *id, const char **record,
-    size_t *len, struct error *why);
+/* The next step of that change: 1, 0 after the last, -1. A journal of version 1 has no `before`,
+ * and ADD for SET. */
+int journal_reader_step(struct journal_reader *reader, struct journal_text *step,
+    struct error *why);
+
+unsigned journal_reader_version(const struct journal_reader *reader);
+
+/* The timed change that runs, as far as was read. */
+struct journal_timed journal_reader_timed(const struct journal_reader *reader);
 
 /* After the end: where the last whole record ends, and how many bytes of one that is not follow. */
 uint64_t journal_reader_end(const struct journal_reader *reader);
@@ -66,14 +89,15 @@ struct journal;
 struct journal *journal_open(const char *dir, uint64_t follows, uint64_t revision, uint64_t end,
     struct error *why);
 
-/* Begin the first journal, durably. */
-struct journal *journal_create(const char *dir, struct error *why);
+/* Begin a journal behind that revision, durably: in the place of one that is there. */
+struct journal *journal_create(const char *dir, uint64_t follows, struct error *why);
 void journal_free(struct journal *journal); /* NULL is allowed */
 
-/* A step to be written; no route: it is deleted. */
+/* A step to be written, with the route as it was and as it will be; NULL: not there. */
 struct journal_step {
 	uint64_t id;
-	const struct route *route;
+	const struct route *before;
+	const struct route *after;
 };
 
 /*
@@ -87,8 +111,13 @@ int journal_append(struct journal *journal, const struct journal_change *change,
     const struct journal_step *steps, struct error *why);
 int journal_commit(struct journal *journal, struct error *why);
 
-/* Where the durable records end. */
+/* Write that a timed change stays; durable by journal_commit() as well. */
+int journal_confirm(struct journal *journal, uint64_t revision, int64_t time_ms, const char *user,
+    struct error *why);
+
+/* Where the durable records end, and the revision before the first of them. */
 uint64_t journal_end(const struct journal *journal);
+uint64_t journal_follows(const struct journal *journal);
 
 /* Cut what a checkpoint of `revision` holds: the records that end at `at`. Writes a new file with
  * what follows, and puts it in the place of the old one. After a failure the old one goes on. */

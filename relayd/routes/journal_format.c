@@ -27,11 +27,17 @@ get_32(const unsigned char *bytes)
 	return value;
 }
 
+const struct journal_type journal_type_journal = {
+    .name = "relayd-routes-journal", .version = 2, .least_version = 1};
+const struct journal_type journal_type_history = {
+    .name = "relayd-routes-history", .version = 1, .least_version = 1};
+
 size_t
-journal_line(uint64_t follows, char line[JOURNAL_LINE_MAX])
+journal_line(const struct journal_type *type, unsigned version, uint64_t follows,
+	     char line[JOURNAL_LINE_MAX])
 {
-	return (size_t)snprintf(line, JOURNAL_LINE_MAX,
-				"relayd-routes-journal 1 follows=%" PRIu64 "\n", follows);
+	return (size_t)snprintf(line, JOURNAL_LINE_MAX, "%s %u follows=%" PRIu64 "\n", type->name,
+				version, follows);
 }
 
 void
@@ -50,9 +56,9 @@ journal_head_get(const unsigned char head[JOURNAL_HEAD_BYTES], enum journal_kind
 {
 	if (memcmp(head, magic, sizeof(magic)) != 0)
 		return -1;
-	if (head[3] != JOURNAL_CHANGE && head[3] != JOURNAL_SEAL)
+	if (head[3] != JOURNAL_CHANGE && head[3] != JOURNAL_CONFIRM && head[3] != JOURNAL_SEAL)
 		return -1;
-	*kind = head[3] == JOURNAL_CHANGE ? JOURNAL_CHANGE : JOURNAL_SEAL;
+	*kind = (enum journal_kind)head[3];
 	*len = get_32(head + 4);
 	return *len <= JOURNAL_PAYLOAD_MAX ? 0 : -1;
 }

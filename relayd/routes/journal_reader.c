@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Reading routes.journal, and telling a torn tail from damage. The format stands in journal.c. */
+/* Reading routes.journal and routes.history.*, and telling a torn tail from damage. The format
+ * stands in journal.c. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -19,6 +20,8 @@ enum { SEARCH_BYTES = 1 << 20 };
 
 struct journal_reader {
 	char *path;
+	const struct journal_type *type;
+	unsigned version;
 	int fd;
 	uint64_t limit;  /* nothing is read from here on */
 	bool exact;      /* every record up to the limit was synced: no torn tail */
@@ -27,7 +30,8 @@ struct journal_reader {
 	uint64_t torn;   /* bytes behind the last whole record, at the end */
 	uint64_t follows;
 	uint64_t revision; /* of the last change read */
-	char *payload;     /* of the present record, with a NUL behind it */
+	struct journal_timed timed;
+	char *payload; /* of the present record, with a NUL behind it */
 	size_t len;
 	size_t at; /* what is parsed of it */
 	size_t steps_left;
@@ -53,26 +57,37 @@ payload_drop(struct journal_reader *reader)
 
 /* ---- opening ---- */
 
+/* How many of version and revision could be read. */
+static int
+scan_line(const char *line, struct journal_reader *reader)
+{
+	size_t len = strlen(reader->type->name);
+
+	if (strncmp(line, reader->type->name, len) != 0)
+		return 0;
+	return sscanf(line + len, " %u follows=%" SCNu64, &reader->version, &reader->follows);
+}
+
 static int
 read_line(struct journal_reader *reader, struct error *why)
 {
 	char line[JOURNAL_LINE_MAX + 1], again[JOURNAL_LINE_MAX];
 	ssize_t got = durable_read(reader->fd, line, JOURNAL_LINE_MAX, 0);
-	unsigned version = 0;
 	size_t len;
 
 	if (got < 0)
 		return error_sys(why, ERROR_STORAGE, "can't read %s", reader->path);
 	line[got] = '\0';
-	if (sscanf(line, "relayd-routes-journal %u ", &version) == 1 && version > 1)
+	if (scan_line(line, reader) < 1)
+		return damage(reader, 0, "it does not begin as it should", why);
+	if (reader->version > reader->type->version)
 		return error_set(why, ERROR_STORAGE,
 				 "%s is of version %u, which is later than this relayd",
-				 reader->path, version);
-	/* Whatever sscanf lets through: the same number must make the same bytes. */
-	if (sscanf(line, "relayd-routes-journal 1 follows=%" SCNu64, &reader->follows) != 1)
-		return damage(reader, 0, "it does not begin as a journal does", why);
-	len = journal_line(reader->follows, again);
-	if ((size_t)got < len || memcmp(line, again, len) != 0)
+				 reader->path, reader->version);
+	/* Whatever the scan lets through: the same numbers must make the same bytes. */
+	len = journal_line(reader->type, reader->version, reader->follows, again);
+	if (reader->version < reader->type->least_version || (size_t)got < len ||
+	    memcmp(line, again, len) != 0)
 		return damage(reader, 0, "its first line is not right", why);
 	reader->offset = reader->begun = len;
 	reader->revision = reader->follows;
@@ -80,8 +95,8 @@ read_line(struct journal_reader *reader, struct error *why)
 }
 
 int
-journal_reader_open_path(const char *path, uint64_t end, struct journal_reader **opened,
-			 struct error *why)
+journal_reader_open_path(const char *path, const struct journal_type *type, uint64_t end,
+			 struct journal_reader **opened, struct error *why)
 {
 	struct journal_reader *reader;
 	int fd = open(path, O_RDONLY | O_CLOEXEC), rc;
@@ -93,6 +108,7 @@ journal_reader_open_path(const char *path, uint64_t end, struct journal_reader *
 		return error_sys(why, ERROR_STORAGE, "can't open %s", path);
 	reader = xcalloc(1, sizeof(*reader));
 	reader->path = xstrdup(path);
+	reader->type = type;
 	reader->fd = fd;
 	if (durable_size(fd, &size) < 0)
 		rc = error_sys(why, ERROR_STORAGE, "can't look at %s", path);
@@ -115,7 +131,7 @@ journal_reader_open(const char *dir, uint64_t end, struct journal_reader **reade
 		    struct error *why)
 {
 	char *path = durable_path(dir, JOURNAL_NAME);
-	int rc = journal_reader_open_path(path, end, reader, why);
+	int rc = journal_reader_open_path(path, &journal_type_journal, end, reader, why);
 
 	free(path);
 	return rc;
@@ -228,10 +244,16 @@ take_text(struct journal_reader *reader, const char *name, const char **text)
 	return 0;
 }
 
+static bool
+is_next(const struct journal_reader *reader, const char *name)
+{
+	return strncmp(reader->payload + reader->at, name, strlen(name)) == 0;
+}
+
 static int
 take_change(struct journal_reader *reader, struct journal_change *change)
 {
-	uint64_t time, steps;
+	uint64_t time, steps, confirm_by = 0;
 
 	if (take_number(reader, "revision=", '\n', &change->revision) < 0 ||
 	    take_number(reader, "time=", '\n', &time) < 0 ||
@@ -240,9 +262,17 @@ take_change(struct journal_reader *reader, struct journal_change *change)
 	    take_text(reader, "user=", &change->user) < 0 || time > INT64_MAX)
 		return -1;
 	change->note = NULL;
-	if (strncmp(reader->payload + reader->at, "note=", 5) == 0 &&
-	    take_text(reader, "note=", &change->note) < 0)
+	change->undoes = 0;
+	if (is_next(reader, "note=") && take_text(reader, "note=", &change->note) < 0)
 		return -1;
+	if (is_next(reader, "undoes=") && take_number(reader, "undoes=", '\n', &change->undoes) < 0)
+		return -1;
+	if (is_next(reader, "confirm_by=") &&
+	    take_number(reader, "confirm_by=", '\n', &confirm_by) < 0)
+		return -1;
+	if (confirm_by > INT64_MAX)
+		return -1;
+	change->confirm_by_ms = (int64_t)confirm_by;
 	change->time_ms = (int64_t)time;
 	change->step_count = reader->steps_left = (size_t)steps;
 	return 0;
@@ -257,6 +287,30 @@ is_right_seal(const struct journal_reader *reader)
 	journal_seal_put(seal, reader->revision);
 	return reader->len == sizeof(seal) - JOURNAL_HEAD_BYTES &&
 	       memcmp(reader->payload, seal + JOURNAL_HEAD_BYTES, reader->len) == 0;
+}
+
+/* A change was read: does it begin the timed change, or end it? */
+static void
+follow_timed(struct journal_reader *reader, const struct journal_change *change)
+{
+	if (change->undoes != 0 && change->undoes == reader->timed.revision)
+		reader->timed = (struct journal_timed){.revision = 0};
+	if (change->confirm_by_ms != 0)
+		reader->timed = (struct journal_timed){.revision = change->revision,
+						       .confirm_by_ms = change->confirm_by_ms};
+}
+
+/* It may speak of a change that is no longer in this file. */
+static int
+take_confirm(struct journal_reader *reader)
+{
+	uint64_t revision;
+
+	if (take_number(reader, "confirms=", '\n', &revision) < 0)
+		return -1;
+	if (revision == reader->timed.revision)
+		reader->timed = (struct journal_timed){.revision = 0};
+	return 0;
 }
 
 /* Nothing valid at reader->offset: the end, or damage? */
@@ -293,8 +347,10 @@ journal_reader_next(struct journal_reader *reader, struct journal_change *change
 			return no_record(reader, why);
 		if (kind == JOURNAL_SEAL && !is_right_seal(reader))
 			return damage(reader, reader->begun, "the seal is not right", why);
+		if (kind == JOURNAL_CONFIRM && take_confirm(reader) < 0)
+			return damage(reader, reader->begun, "the record can't be understood", why);
 		reader->offset += JOURNAL_HEAD_BYTES + reader->len;
-	} while (kind == JOURNAL_SEAL);
+	} while (kind != JOURNAL_CHANGE);
 	if (take_change(reader, change) < 0)
 		return damage(reader, reader->begun, "the record can't be understood", why);
 	if (change->revision != reader->revision + 1)
@@ -303,14 +359,61 @@ journal_reader_next(struct journal_reader *reader, struct journal_change *change
 				 " follows revision %" PRIu64,
 				 reader->path, reader->begun, change->revision, reader->revision);
 	reader->revision = change->revision;
+	follow_timed(reader, change);
 	return 1;
 }
 
-int
-journal_reader_step(struct journal_reader *reader, uint64_t *id, const char **record, size_t *len,
-		    struct error *why)
+/* "NAME=ID" and lengths, as many as there are pointers. */
+static int
+take_step(struct journal_reader *reader, const char *name, uint64_t *id, size_t *first,
+	  size_t *second)
 {
+	size_t *lengths[] = {first, second};
+	int count = (first != NULL) + (second != NULL);
 	uint64_t bytes;
+
+	if (take_number(reader, name, count > 0 ? ' ' : '\n', id) < 0)
+		return -1;
+	for (int i = 0; i < count; i++) {
+		if (take_number(reader, "", i + 1 < count ? ' ' : '\n', &bytes) < 0 ||
+		    bytes > reader->len)
+			return -1;
+		*lengths[i] = (size_t)bytes;
+	}
+	return 0;
+}
+
+static int
+take_step_of_1(struct journal_reader *reader, struct journal_text *step)
+{
+	if (is_next(reader, "put=")) {
+		step->what = JOURNAL_ADD;
+		return take_step(reader, "put=", &step->id, &step->after_len, NULL);
+	}
+	step->what = JOURNAL_DELETE;
+	return take_step(reader, "delete=", &step->id, NULL, NULL);
+}
+
+static int
+take_step_of_2(struct journal_reader *reader, struct journal_text *step)
+{
+	if (is_next(reader, "add=")) {
+		step->what = JOURNAL_ADD;
+		return take_step(reader, "add=", &step->id, &step->after_len, NULL);
+	}
+	if (is_next(reader, "set=")) {
+		step->what = JOURNAL_SET;
+		return take_step(reader, "set=", &step->id, &step->before_len, &step->after_len);
+	}
+	step->what = JOURNAL_DELETE;
+	return take_step(reader, "delete=", &step->id, &step->before_len, NULL);
+}
+
+int
+journal_reader_step(struct journal_reader *reader, struct journal_text *step, struct error *why)
+{
+	bool of_1 = reader->type == &journal_type_journal && reader->version == 1;
+	int rc;
 
 	if (reader->steps_left == 0) {
 		if (reader->at == reader->len)
@@ -318,18 +421,42 @@ journal_reader_step(struct journal_reader *reader, uint64_t *id, const char **re
 		return damage(reader, reader->begun, "the record goes on behind its steps", why);
 	}
 	reader->steps_left--;
-	if (take_number(reader, "delete=", '\n', id) == 0) {
-		*record = NULL;
-		*len = 0;
-		return 1;
-	}
-	if (take_number(reader, "put=", ' ', id) < 0 || take_number(reader, "", '\n', &bytes) < 0 ||
-	    bytes > reader->len - reader->at)
+	*step = (struct journal_text){.id = 0};
+	rc = of_1 ? take_step_of_1(reader, step) : take_step_of_2(reader, step);
+	if (rc < 0 || step->before_len > reader->len - reader->at ||
+	    step->after_len > reader->len - reader->at - step->before_len)
 		return damage(reader, reader->begun, "a step can't be understood", why);
-	*record = reader->payload + reader->at;
-	*len = (size_t)bytes;
-	reader->at += *len;
+	step->before = reader->payload + reader->at;
+	reader->at += step->before_len;
+	step->after = reader->payload + reader->at;
+	reader->at += step->after_len;
 	return 1;
+}
+
+unsigned
+journal_reader_version(const struct journal_reader *reader)
+{
+	return reader->version;
+}
+
+struct journal_timed
+journal_reader_timed(const struct journal_reader *reader)
+{
+	return reader->timed;
+}
+
+void
+journal_reader_seek(struct journal_reader *reader, uint64_t offset, uint64_t revision)
+{
+	payload_drop(reader);
+	reader->offset = offset;
+	reader->revision = revision;
+}
+
+uint64_t
+journal_reader_begun(const struct journal_reader *reader)
+{
+	return reader->begun;
 }
 
 uint64_t

@@ -9,6 +9,7 @@
  *	revision N    -                 refused: what came after the checkpoint is missing
  *	revision N    follows <= N,     N, and the changes from N + 1 on
  *	              ends at >= N
+ *	              of version 1      the same; the journal is replaced by a checkpoint
  *	revision N    follows > N, or   refused: the two do not belong together
  *	              ends at < N
  *
@@ -22,24 +23,31 @@
 #include <stdlib.h>
 
 #include "common/xalloc.h"
+#include "relayd/routes/checkpoint.h"
 #include "relayd/routes/durable.h"
 #include "relayd/routes/store.h"
 
 static int
-put_record(struct table *table, uint64_t id, const char *record, size_t len, struct error *why)
+put_record(struct table *table, uint64_t revision, const struct journal_text *step,
+	   struct error *why)
 {
-	struct route *route = route_decode(id, record, len, why);
+	struct route *route = route_decode(step->id, step->after, step->after_len, why);
 
 	if (route == NULL)
 		return -1;
+	route_set_revision(route, revision);
 	table_put(table, route);
 	route_unref(route);
 	return 0;
 }
 
-/* The routes of the checkpoint, which come in no order. */
+/* The routes of the checkpoint, which come in no order. The id stands beside its route: to sort so
+ * many by what stands somewhere in memory takes several times as long. */
 struct loading {
-	struct route **routes;
+	struct loaded {
+		uint64_t id;
+		struct route *route;
+	} * routes;
 	size_t count;
 	size_t room;
 };
@@ -57,20 +65,31 @@ store_found(void *ctx, uint64_t id, const char *record, size_t len, struct error
 		loading->routes =
 		    xreallocarray(loading->routes, loading->room, sizeof(loading->routes[0]));
 	}
-	loading->routes[loading->count++] = route;
+	loading->routes[loading->count++] = (struct loaded){.id = id, .route = route};
 	return 0;
 }
 
 static int
 by_id(const void *left, const void *right)
 {
-	const struct route *const *a = left, *const *b = right;
+	const struct loaded *a = left, *b = right;
 
-	return (*a)->id < (*b)->id ? -1 : (*a)->id > (*b)->id;
+	return a->id < b->id ? -1 : a->id > b->id;
 }
 
-/* Put in order first: a million routes put in at random places would be a second of waiting for
- * memory. */
+/* In the order of their ids, which is that of the list. */
+static void
+put_loaded(struct table *table, const struct loading *loading)
+{
+	struct route **routes = xcalloc(loading->count, sizeof(routes[0]));
+
+	qsort(loading->routes, loading->count, sizeof(loading->routes[0]), by_id);
+	for (size_t i = 0; i < loading->count; i++)
+		routes[i] = loading->routes[i].route;
+	table_put_all(table, routes, loading->count, loading->count);
+	free(routes);
+}
+
 static int
 load_store(struct table *table, const char *dir, struct store_meta *meta, struct error *why)
 {
@@ -78,12 +97,9 @@ load_store(struct table *table, const char *dir, struct store_meta *meta, struct
 	int rc = store_load(dir, meta, store_found, &loading, why);
 
 	if (rc > 0 && loading.count > 0)
-		qsort(loading.routes, loading.count, sizeof(loading.routes[0]), by_id);
-	for (size_t i = 0; i < loading.count; i++) {
-		if (rc > 0)
-			table_put(table, loading.routes[i]);
-		route_unref(loading.routes[i]);
-	}
+		put_loaded(table, &loading);
+	for (size_t i = 0; i < loading.count; i++)
+		route_unref(loading.routes[i].route);
 	free(loading.routes);
 	return rc;
 }
@@ -93,27 +109,45 @@ static int
 add_change(struct restored *restored, struct journal_reader *reader,
 	   const struct journal_change *change, struct error *why)
 {
-	const char *record;
-	uint64_t id;
-	size_t len;
+	struct journal_text step;
 	int rc;
 
-	while ((rc = journal_reader_step(reader, &id, &record, &len, why)) > 0) {
-		if (id == 0 || id >= change->next_id)
+	while ((rc = journal_reader_step(reader, &step, why)) > 0) {
+		if (step.id == 0 || step.id >= change->next_id)
 			return error_set(why, ERROR_STORAGE,
-					 "route %" PRIu64 " is not below the next id", id);
-		if (record != NULL)
-			rc = put_record(restored->table, id, record, len, why);
-		else if (table_remove(restored->table, id) < 0)
-			rc = error_set(why, ERROR_STORAGE, "route %" PRIu64 " is not there", id);
+					 "route %" PRIu64 " is not below the next id", step.id);
+		if (step.what != JOURNAL_DELETE)
+			rc = put_record(restored->table, change->revision, &step, why);
+		else if (table_remove(restored->table, step.id) < 0)
+			rc = error_set(why, ERROR_STORAGE, "route %" PRIu64 " is not there",
+				       step.id);
 		if (rc < 0)
 			return -1;
 	}
 	if (rc < 0)
 		return -1;
+	authors_set(restored->authors, change->revision, change->user);
 	restored->revision = change->revision;
 	restored->next_id = change->next_id;
 	return 0;
+}
+
+/* The checkpoint has it already, but does not know that. */
+static int
+note_change(struct restored *restored, struct journal_reader *reader,
+	    const struct journal_change *change, struct error *why)
+{
+	const struct route *route;
+	struct journal_text step;
+	int rc;
+
+	while ((rc = journal_reader_step(reader, &step, why)) > 0) {
+		route = table_get(restored->table, step.id);
+		if (route != NULL)
+			route_set_revision(route, change->revision);
+	}
+	authors_set(restored->authors, change->revision, change->user);
+	return rc;
 }
 
 static int
@@ -126,8 +160,11 @@ add_changes(struct restored *restored, struct journal_reader *reader, const char
 
 	while ((rc = journal_reader_next(reader, &change, why)) > 0) {
 		last = change.revision;
-		if (change.revision <= restored->checkpoint_revision)
+		if (change.revision <= restored->checkpoint_revision) {
+			if (note_change(restored, reader, &change, why) < 0)
+				return -1;
 			continue;
+		}
 		if (add_change(restored, reader, &change, why) < 0)
 			return error_prefix(why,
 					    "%s/" JOURNAL_NAME " does not fit " STORE_NAME
@@ -140,6 +177,19 @@ add_changes(struct restored *restored, struct journal_reader *reader, const char
 				 ", but " STORE_NAME " is of revision %" PRIu64 " already",
 				 dir, last, restored->checkpoint_revision);
 	return rc;
+}
+
+/* A journal of version 1 can't be gone on with, nor its changes be undone: make a checkpoint of
+ * them, and begin a journal behind that. */
+static int
+replace_journal(struct restored *restored, const char *dir, struct error *why)
+{
+	if (restored->revision > restored->checkpoint_revision &&
+	    checkpoint_write(dir, restored->revision, restored->torn_at, why) < 0)
+		return -1;
+	restored->checkpoint_revision = restored->revision;
+	restored->journal = journal_create(dir, restored->revision, why);
+	return restored->journal != NULL ? 0 : -1;
 }
 
 /* There is a journal: does it follow what was loaded? */
@@ -163,6 +213,9 @@ read_journal(struct restored *restored, struct journal_reader *reader, const cha
 		return -1;
 	restored->torn = journal_reader_torn(reader);
 	restored->torn_at = journal_reader_end(reader);
+	restored->timed = journal_reader_timed(reader);
+	if (journal_reader_version(reader) == 1)
+		return replace_journal(restored, dir, why);
 	restored->journal = journal_open(dir, follows, restored->revision, restored->torn_at, why);
 	return restored->journal != NULL ? 0 : -1;
 }
@@ -189,7 +242,7 @@ restore(const char *dir, struct restored *restored, struct error *why)
 	struct store_meta meta;
 	int loaded, opened, rc = -1;
 
-	*restored = (struct restored){.table = table_new(), .next_id = 1};
+	*restored = (struct restored){.table = table_new(), .authors = authors_new(), .next_id = 1};
 	loaded = load_store(restored->table, dir, &meta, why);
 	if (loaded < 0)
 		goto out;
@@ -207,7 +260,7 @@ restore(const char *dir, struct restored *restored, struct error *why)
 			  " of " STORE_NAME "; relayd-files(5) says how to go on without them",
 			  dir, meta.revision);
 	} else {
-		restored->journal = journal_create(dir, why);
+		restored->journal = journal_create(dir, 0, why);
 		rc = restored->journal != NULL ? 0 : -1;
 	}
 	if (rc == 0)
@@ -217,6 +270,7 @@ out:
 	if (rc < 0) {
 		table_free(restored->table);
 		journal_free(restored->journal);
+		authors_free(restored->authors);
 		*restored = (struct restored){.table = NULL};
 	}
 	return rc;

@@ -6,18 +6,14 @@
  *
  * The calls that write are taken over by definitions of their names in this program.
  */
-#include "tests/unit/routes_fixture.h"
+#include "tests/unit/changes_fixture.h"
 
 #include <poll.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#include "relayd/net/loop.h"
-#include "relayd/net/offload.h"
-#include "relayd/routes/changes.h"
-#include "relayd/routes/journal.h"
-#include "relayd/routes/store.h"
+#include "relayd/routes/undo.h"
 
 /* ---- the calls that can fail, or be the last ---- */
 
@@ -113,167 +109,6 @@ rename(const char *from, const char *to)
 	return fails(-1, NULL, 0, 0) ? -1 : (int)syscall(SYS_rename, from, to);
 }
 
-/* ---- routes in a directory, on a loop ---- */
-
-struct fixture {
-	struct loop *loop;
-	struct offload *offload;
-	struct changes *changes;
-};
-
-static struct fixture
-fixture_open(const char *dir, int64_t checkpoint_after_ms)
-{
-	struct fixture fixture;
-	struct error why;
-
-	fixture.loop = loop_new(&why);
-	assert_non_null(fixture.loop);
-	fixture.offload = offload_new(fixture.loop, 2, &why);
-	assert_non_null(fixture.offload);
-	fixture.changes =
-	    changes_open(&(struct changes_options){.state_dir = dir,
-						   .loop = fixture.loop,
-						   .offload = fixture.offload,
-						   .checkpoint_after_ms = checkpoint_after_ms},
-			 &why);
-	if (fixture.changes == NULL)
-		fail_msg("%s", why.text);
-	return fixture;
-}
-
-static void
-fixture_close(struct fixture *fixture)
-{
-	changes_close(fixture->changes);
-	offload_finish(fixture->offload);
-	offload_free(fixture->offload);
-	loop_free(fixture->loop);
-}
-
-static void
-assert_refused_to_open(const char *dir, const char *file)
-{
-	struct error why = {0};
-	struct loop *loop = loop_new(&why);
-	struct offload *offload = offload_new(loop, 1, &why);
-
-	assert_null(changes_open(
-	    &(struct changes_options){.state_dir = dir, .loop = loop, .offload = offload}, &why));
-	assert_int_equal(why.code, ERROR_STORAGE);
-	assert_non_null(strstr(why.text, file));
-	offload_free(offload);
-	loop_free(loop);
-}
-
-/* What a change reported. */
-struct outcome {
-	bool told;
-	unsigned place; /* the how-manieth it was */
-	unsigned *places;
-	enum error_code code;
-	char text[512];
-	uint64_t revision;
-	size_t count;
-	uint64_t ids[8]; /* 0 where the result has NULL */
-};
-
-static void
-tell(void *ctx, const struct change_result *result, const struct error *why)
-{
-	struct outcome *outcome = ctx;
-
-	assert_false(outcome->told);
-	outcome->told = true;
-	if (outcome->places != NULL)
-		outcome->place = ++*outcome->places;
-	if (why != NULL) {
-		assert_null(result);
-		outcome->code = why->code;
-		snprintf(outcome->text, sizeof(outcome->text), "%s", why->text);
-		return;
-	}
-	outcome->revision = result->revision;
-	outcome->count = result->count;
-	for (size_t i = 0; i < result->count && i < 8; i++)
-		outcome->ids[i] = result->routes[i] != NULL ? result->routes[i]->id : 0;
-}
-
-static void
-wait_told(struct fixture *fixture, const struct outcome *outcome)
-{
-	for (int i = 0; i < 1000 && !outcome->told; i++)
-		loop_once(fixture->loop, 100);
-	assert_true(outcome->told);
-}
-
-static struct outcome
-apply_expecting(struct fixture *fixture, const struct change_step *steps, size_t count,
-		int64_t expected)
-{
-	struct change change = {
-	    .steps = steps, .step_count = count, .user = "lea", .expected_revision = expected};
-	struct outcome outcome = {.told = false};
-
-	changes_apply(fixture->changes, &change, tell, &outcome);
-	/* Never before it returns. */
-	assert_false(outcome.told);
-	wait_told(fixture, &outcome);
-	return outcome;
-}
-
-static struct outcome
-apply(struct fixture *fixture, const struct change_step *steps, size_t count)
-{
-	return apply_expecting(fixture, steps, count, -1);
-}
-
-static struct outcome
-add(struct fixture *fixture, unsigned version)
-{
-	struct route *route = route_for(0, version);
-	struct outcome outcome =
-	    apply(fixture, &(struct change_step){.what = CHANGE_ADD, .route = route}, 1);
-
-	route_unref(route);
-	return outcome;
-}
-
-static struct outcome
-del(struct fixture *fixture, uint64_t id)
-{
-	return apply(fixture, &(struct change_step){.what = CHANGE_DELETE, .id = id}, 1);
-}
-
-static size_t
-count_of(const struct fixture *fixture)
-{
-	return table_count(changes_table(fixture->changes));
-}
-
-/* Until the checkpoint holds everything and the journal nothing. */
-static void
-wait_checkpoint(struct fixture *fixture, const char *dir)
-{
-	struct strbuf journal = STRBUF_INIT;
-	char expected[80];
-
-	snprintf(expected, sizeof(expected), "relayd-routes-journal 1 follows=%" PRIu64 "\n",
-		 changes_revision(fixture->changes));
-	for (int i = 0; i < 1000; i++) {
-		journal = file_read(dir, JOURNAL_NAME);
-		if (journal.len == strlen(expected) &&
-		    memcmp(journal.data, expected, journal.len) == 0)
-			break;
-		strbuf_clear(&journal);
-		loop_once(fixture->loop, 20);
-	}
-	assert_int_equal(journal.len, strlen(expected));
-	strbuf_clear(&journal);
-	assert_true(file_exists(dir, STORE_NAME));
-	assert_false(file_exists(dir, STORE_NAME ".new"));
-}
-
 /* ---- what a change may be ---- */
 
 static void
@@ -321,7 +156,7 @@ added_changed_and_deleted(void **state)
 	assert_string_equal(live->remote_password, "s\xc3\xa9"
 						   "cret = x");
 	fixture_close(&fixture);
-	assert_int_equal(dir_free(dir), 2);
+	assert_int_equal(dir_free(dir), 3);
 }
 
 static void
@@ -404,6 +239,126 @@ several_steps(void **state)
 		fixture_close(&fixture);
 		fixture = fixture_open(dir, 3600000);
 	}
+	fixture_close(&fixture);
+	dir_free(dir);
+}
+
+/* A route comes back under its id, once; one from elsewhere brings an id of its own, if it is free.
+ */
+static void
+restored(void **state)
+{
+	char *dir = dir_new();
+	struct fixture fixture = fixture_open(dir, 3600000);
+	struct route *one = route_for(1, 2), *future = route_for(9, 1);
+	struct change_step step = {.what = CHANGE_RESTORE, .route = one};
+
+	(void)state;
+	add(&fixture, 1);
+	assert_int_equal(apply(&fixture, &step, 1).code, ERROR_CONFLICT);
+	/* Deleted and back in one change, and set on top of that. */
+	assert_int_equal(apply(&fixture,
+			       (struct change_step[]){{.what = CHANGE_DELETE, .id = 1},
+						      step,
+						      {.what = CHANGE_SET, .route = one}},
+			       3)
+			     .code,
+			 ERROR_NONE);
+	del(&fixture, 1);
+	assert_int_equal(apply(&fixture, &step, 1).ids[0], 1);
+	assert_string_equal(table_get(changes_table(fixture.changes), 1)->remote_host,
+			    "v2.example.net");
+	/* One that comes to nothing makes no revision. */
+	assert_int_equal(apply(&fixture, NULL, 0).revision, 4);
+	assert_int_equal(changes_revision(fixture.changes), 4);
+	step.route = future;
+	assert_int_equal(apply(&fixture, &step, 1).ids[0], 9);
+	assert_int_equal(add(&fixture, 1).ids[0], 10);
+	route_unref(one);
+	route_unref(future);
+	fixture_close(&fixture);
+	fixture = fixture_open(dir, 3600000);
+	assert_int_equal(count_of(&fixture), 3);
+	assert_int_equal(add(&fixture, 1).ids[0], 11);
+	fixture_close(&fixture);
+	dir_free(dir);
+}
+
+/* A change that is made from the table finds every earlier one applied; a dry run changes nothing.
+ */
+struct made {
+	size_t seen;
+	uint64_t next_id;
+	unsigned freed;
+};
+
+static int
+make_one(void *ctx, const struct table *table, uint64_t next_id, struct change_steps *out,
+	 struct error *why)
+{
+	struct made *made = ctx;
+
+	(void)why;
+	made->seen = table_count(table);
+	made->next_id = next_id;
+	change_steps_add(out, route_for(0, 1));
+	return 0;
+}
+
+static void
+made_free(void *ctx)
+{
+	struct made *made = ctx;
+
+	made->freed++;
+}
+
+static void
+made_in_its_turn(void **state)
+{
+	enum { COUNT = 40 };
+	char *dir = dir_new();
+	struct fixture fixture = fixture_open(dir, 3600000);
+	struct outcome outcomes[COUNT] = {{.told = false}};
+	struct made made[COUNT] = {{.seen = 0}};
+	struct route *route = route_for(0, 1);
+	unsigned places = 0, there = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT; i++) {
+		struct change change = {.user = "lea", .expected_revision = -1};
+		struct change_step step = {.what = CHANGE_ADD, .route = route};
+
+		change.dry_run = i % 7 == 6;
+		if (i % 3 == 0) {
+			change.make = make_one;
+			change.make_ctx = &made[i];
+			change.free_ctx = made_free;
+		} else {
+			change.steps = &step;
+			change.step_count = 1;
+		}
+		outcomes[i].places = &places;
+		changes_apply(fixture.changes, &change, tell, &outcomes[i]);
+	}
+	wait_told(&fixture, &outcomes[COUNT - 1]);
+	for (unsigned i = 0; i < COUNT; i++) {
+		bool dry = i % 7 == 6;
+
+		assert_int_equal(outcomes[i].code, ERROR_NONE);
+		assert_int_equal(outcomes[i].place, i + 1);
+		/* What it would be; the revision stays. */
+		assert_int_equal(outcomes[i].ids[0], there + 1);
+		assert_int_equal(outcomes[i].revision, dry ? there : there + 1);
+		if (i % 3 == 0) {
+			assert_int_equal(made[i].seen, there);
+			assert_int_equal(made[i].next_id, there + 1);
+			assert_int_equal(made[i].freed, 1);
+		}
+		there += !dry;
+	}
+	assert_int_equal(count_of(&fixture), there);
+	route_unref(route);
 	fixture_close(&fixture);
 	dir_free(dir);
 }
@@ -607,7 +562,7 @@ checkpoints_and_the_cut(void **state)
 	fixture = fixture_open(dir, 1);
 	assert_int_equal(count_of(&fixture), 41);
 	fixture_close(&fixture);
-	assert_int_equal(dir_free(dir), 2);
+	assert_int_equal(dir_free(dir), 3);
 }
 
 /* Half-written files of a crash are no hindrance and go away. */
@@ -623,7 +578,7 @@ leftovers(void **state)
 	fixture = fixture_open(dir, 3600000);
 	add(&fixture, 1);
 	fixture_close(&fixture);
-	assert_int_equal(dir_free(dir), 2);
+	assert_int_equal(dir_free(dir), 3);
 }
 
 /* ---- damage ---- */
@@ -792,96 +747,7 @@ a_checkpoint_that_fails(void **state)
 	dir_free(dir);
 }
 
-/* ---- crashes: change N follows from N and the changes before it ---- */
-
-enum { MODEL_MOST = 64, MODEL_STEPS = 3 };
-
-struct model {
-	uint64_t revision;
-	uint64_t next_id;
-	size_t count;
-	uint64_t ids[MODEL_MOST];
-	unsigned versions[MODEL_MOST];
-};
-
-static uint64_t
-model_random(uint64_t revision)
-{
-	revision = (revision + 1) * 0x9e3779b97f4a7c15u;
-	revision = (revision ^ (revision >> 30)) * 0xbf58476d1ce4e5b9u;
-	return revision ^ (revision >> 31);
-}
-
-/* Take the model on by one, and give the steps of that change; their routes are the caller's. */
-static size_t
-model_next(struct model *model, struct change_step steps[MODEL_STEPS])
-{
-	uint64_t random = model_random(++model->revision);
-	size_t count = 0, at = model->count > 0 ? random / 8 % model->count : 0;
-	unsigned version = 1 + (unsigned)(random >> 40) % 3;
-
-	if (random % 4 == 3 && model->count > 0) {
-		model->versions[at] = version;
-		steps[count++] = (struct change_step){.what = CHANGE_SET,
-						      .route = route_for(model->ids[at], version)};
-	} else if (random % 4 == 2 && model->count > 0) {
-		steps[count++] = (struct change_step){.what = CHANGE_DELETE, .id = model->ids[at]};
-		model->count--;
-		model->ids[at] = model->ids[model->count];
-		model->versions[at] = model->versions[model->count];
-	}
-	while (count < 1 + random / 4 % 2 && model->count < MODEL_MOST) {
-		steps[count++] =
-		    (struct change_step){.what = CHANGE_ADD, .route = route_for(0, version)};
-		model->ids[model->count] = model->next_id++;
-		model->versions[model->count++] = version;
-	}
-	if (count == 0) {
-		/* Full, and nothing else came: the first one goes. */
-		steps[count++] = (struct change_step){.what = CHANGE_DELETE, .id = model->ids[0]};
-		model->ids[0] = model->ids[--model->count];
-		model->versions[0] = model->versions[model->count];
-	}
-	return count;
-}
-
-static void
-steps_free(struct change_step *steps, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		if (steps[i].what != CHANGE_DELETE)
-			route_unref(steps[i].route);
-	}
-}
-
-static struct model
-model_at(uint64_t revision)
-{
-	struct model model = {.next_id = 1};
-	struct change_step steps[MODEL_STEPS];
-
-	while (model.revision < revision)
-		steps_free(steps, model_next(&model, steps));
-	return model;
-}
-
-static bool
-model_is(const struct model *model, const struct changes *changes)
-{
-	const struct table *table = changes_table(changes);
-	char host[32];
-
-	if (changes_revision(changes) != model->revision || table_count(table) != model->count)
-		return false;
-	for (size_t i = 0; i < model->count; i++) {
-		const struct route *route = table_get(table, model->ids[i]);
-
-		snprintf(host, sizeof(host), "v%u.example.net", model->versions[i]);
-		if (route == NULL || strcmp(route->remote_host, host) != 0)
-			return false;
-	}
-	return true;
-}
+/* ---- crashes ---- */
 
 /* In the child: tells the parent each revision that was reported as done. */
 struct teller {
@@ -1004,6 +870,9 @@ assert_nothing_lost(const char *dir, uint64_t reported, unsigned window)
 	assert_true(revision >= reported && revision <= reported + window);
 	assert_true(model_is(&model, fixture.changes));
 	assert_int_equal(count_of(&fixture), model.count);
+	/* And every change that led there can be taken back. */
+	for (uint64_t was = 0; was < revision; was += 1 + revision / 5)
+		assert_table_was(&fixture, was);
 	fixture_close(&fixture);
 	return revision;
 }
@@ -1077,6 +946,176 @@ killed_at_any_moment(void **state)
 	dir_free(dir);
 }
 
+/* ---- crashes around a change that waits to be confirmed ---- */
+
+/* What a child has been told: 't' a timed change is made, 'c' it is kept, 'u' it is undone. */
+struct told {
+	char what;
+	uint64_t revision;
+};
+
+struct timed_child {
+	struct fixture fixture;
+	int pipe;
+	char what;
+	bool done;
+	bool failed;
+};
+
+static void
+timed_tell(struct timed_child *it, uint64_t revision, const struct error *why)
+{
+	struct told told = {.what = it->what, .revision = revision};
+
+	it->done = true;
+	it->failed = why != NULL;
+	if (why == NULL && syscall(SYS_write, it->pipe, &told, sizeof(told)) != sizeof(told))
+		_exit(3);
+}
+
+static void
+timed_applied(void *ctx, const struct change_result *result, const struct error *why)
+{
+	timed_tell(ctx, result != NULL ? result->revision : 0, why);
+}
+
+static void
+timed_confirmed(void *ctx, uint64_t revision, const struct error *why)
+{
+	timed_tell(ctx, revision, why);
+}
+
+static bool
+timed_wait(struct timed_child *it)
+{
+	while (!it->done)
+		loop_once(it->fixture.loop, 100);
+	it->done = false;
+	return !it->failed;
+}
+
+/* Confirm what waits; make a timed change; confirm it; undo it. */
+static void
+child_timed(const char *dir, int pipe)
+{
+	struct timed_child it = {.pipe = pipe};
+	struct route *route = route_for(0, 1);
+	struct change undo = {.user = "child", .expected_revision = -1};
+	struct error why;
+
+	it.fixture.loop = loop_new(&why);
+	it.fixture.offload = offload_new(it.fixture.loop, 2, &why);
+	it.fixture.changes = changes_open(&(struct changes_options){.state_dir = dir,
+								    .loop = it.fixture.loop,
+								    .offload = it.fixture.offload,
+								    .checkpoint_after_ms = 1},
+					  &why);
+	if (it.fixture.changes == NULL)
+		_exit(shim.mode == FAIL ? 9 : CHILD_LOST);
+	it.what = 'c';
+	if (changes_timed(it.fixture.changes).revision != 0) {
+		changes_confirm(it.fixture.changes, "child", timed_confirmed, &it);
+		(void)timed_wait(&it);
+	}
+	it.what = 't';
+	changes_apply(
+	    it.fixture.changes,
+	    &(struct change){.steps = &(struct change_step){.what = CHANGE_ADD, .route = route},
+			     .step_count = 1,
+			     .user = "child",
+			     .expected_revision = -1,
+			     .confirm_within_ms = 3600000},
+	    timed_applied, &it);
+	if (!timed_wait(&it))
+		_exit(9);
+	it.what = 'c';
+	changes_confirm(it.fixture.changes, "child", timed_confirmed, &it);
+	(void)timed_wait(&it);
+	it.what = 'u';
+	undo_change(&undo, 0);
+	changes_apply(it.fixture.changes, &undo, timed_applied, &it);
+	(void)timed_wait(&it);
+	route_unref(route);
+	fixture_close(&it.fixture);
+	_exit(CHILD_CLOSED);
+}
+
+/* What it told last is so, or the step after it was made without being told. */
+static void
+assert_timed_state(const char *dir, const struct told *last)
+{
+	struct fixture fixture = fixture_open(dir, 3600000);
+	struct journal_timed timed = changes_timed(fixture.changes);
+	uint64_t revision = changes_revision(fixture.changes);
+
+	assert_true(revision >= last->revision);
+	if (last->what == 'c' || last->what == 'u')
+		assert_int_not_equal(timed.revision, last->revision);
+	if (last->what == 't' && revision == last->revision && timed.revision != 0)
+		assert_int_equal(timed.revision, revision);
+	if (timed.revision != 0)
+		assert_true(timed.confirm_by_ms > 0 && timed.revision <= revision);
+	fixture_close(&fixture);
+}
+
+static int
+run_timed_child(const char *dir, struct told *last)
+{
+	struct told told;
+	int ends[2], status;
+	pid_t pid;
+
+	assert_int_equal(pipe(ends), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		close(ends[0]);
+		child_timed(dir, ends[1]);
+	}
+	assert_int_equal(close(ends[1]), 0);
+	while (read(ends[0], &told, sizeof(told)) == (ssize_t)sizeof(told))
+		*last = told;
+	assert_int_equal(close(ends[0]), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static void
+a_timed_change_in_every_call(enum mode mode)
+{
+	enum { CALLS = 80 }; /* some more than there are */
+	char *dir = dir_new();
+	struct told last = {.what = '-'};
+	int status = 0;
+
+	for (unsigned n = 0; n < CALLS; n++) {
+		shim.mode = mode;
+		shim.left = n;
+		status = run_timed_child(dir, &last);
+		shim.mode = PASS;
+		assert_true(status == CHILD_CLOSED || status == 9);
+		assert_timed_state(dir, &last);
+	}
+	assert_int_equal(status, CHILD_CLOSED);
+	assert_int_equal(last.what, 'u');
+	dir_free(dir);
+}
+
+static void
+dies_around_a_timed_change(void **state)
+{
+	(void)state;
+	a_timed_change_in_every_call(DIE);
+}
+
+static void
+calls_fail_around_a_timed_change(void **state)
+{
+	(void)state;
+	a_timed_change_in_every_call(FAIL);
+}
+
 int
 main(void)
 {
@@ -1084,6 +1123,8 @@ main(void)
 	    cmocka_unit_test(added_changed_and_deleted),
 	    cmocka_unit_test(refused_and_nothing_changed),
 	    cmocka_unit_test(several_steps),
+	    cmocka_unit_test(restored),
+	    cmocka_unit_test(made_in_its_turn),
 	    cmocka_unit_test(in_the_order_of_the_calls),
 	    cmocka_unit_test(closing_waits_for_all),
 	    cmocka_unit_test(durable_before_it_is_reported),
@@ -1098,6 +1139,8 @@ main(void)
 	    cmocka_unit_test(dies_in_every_call),
 	    cmocka_unit_test(every_call_fails_once),
 	    cmocka_unit_test(killed_at_any_moment),
+	    cmocka_unit_test(dies_around_a_timed_change),
+	    cmocka_unit_test(calls_fail_around_a_timed_change),
 	};
 
 	return cmocka_run_group_tests_name("changes", tests, NULL, NULL);

@@ -60,10 +60,11 @@ append(struct journal *journal, uint64_t revision, struct error *why)
 					.note = revision % 2 == 0 ? "two\nlines" : NULL,
 					.next_id = revision + 1};
 	struct route *added = route_for(revision, 1), *changed = route_for(revision - 1, 2);
+	struct route *was = route_for(revision - 1, 1), *gone = route_for(revision - 2, 2);
 	struct journal_step steps[3] = {
-	    {.id = revision, .route = added},
-	    {.id = revision - 1, .route = changed},
-	    {.id = revision - 2},
+	    {.id = revision, .after = added},
+	    {.id = revision - 1, .before = was, .after = changed},
+	    {.id = revision - 2, .before = gone},
 	};
 	int rc;
 
@@ -71,38 +72,46 @@ append(struct journal *journal, uint64_t revision, struct error *why)
 	rc = journal_append(journal, &change, steps, why);
 	route_unref(added);
 	route_unref(changed);
+	route_unref(was);
+	route_unref(gone);
 	return rc;
 }
 
 static void
-check_step(struct journal_reader *reader, uint64_t expected_id, unsigned version)
+check_text(const char *text, size_t len, uint64_t id, unsigned version)
 {
 	struct strbuf expected = STRBUF_INIT;
-	const char *record;
-	struct error why;
-	uint64_t id;
-	size_t len;
 
-	assert_int_equal(journal_reader_step(reader, &id, &record, &len, &why), 1);
-	assert_int_equal(id, expected_id);
-	if (version == 0) {
-		assert_null(record);
-		return;
-	}
-	expected = record_for(expected_id, version);
+	if (version > 0)
+		expected = record_for(id, version);
 	assert_int_equal(len, expected.len);
-	assert_memory_equal(record, expected.data, len);
+	if (len > 0)
+		assert_memory_equal(text, expected.data, len);
 	strbuf_clear(&expected);
+}
+
+/* The route of that id goes from one version to another; 0: it is not there. */
+static void
+check_step(struct journal_reader *reader, uint64_t expected_id, unsigned before, unsigned after)
+{
+	struct journal_text step;
+	struct error why;
+
+	assert_int_equal(journal_reader_step(reader, &step, &why), 1);
+	assert_int_equal(step.id, expected_id);
+	assert_int_equal(step.what, before == 0	 ? JOURNAL_ADD
+				    : after == 0 ? JOURNAL_DELETE
+						 : JOURNAL_SET);
+	check_text(step.before, step.before_len, expected_id, before);
+	check_text(step.after, step.after_len, expected_id, after);
 }
 
 static void
 check_change(struct journal_reader *reader, const struct journal_change *change)
 {
 	uint64_t revision = change->revision;
-	const char *record;
+	struct journal_text step;
 	struct error why;
-	uint64_t id;
-	size_t len;
 
 	assert_int_equal(change->time_ms, 1763800000000 + (int64_t)revision);
 	assert_string_equal(change->user, "lea");
@@ -112,12 +121,12 @@ check_change(struct journal_reader *reader, const struct journal_change *change)
 		assert_null(change->note);
 	assert_int_equal(change->next_id, revision + 1);
 	assert_int_equal(change->step_count, revision < 3 ? revision : 3);
-	check_step(reader, revision, 1);
+	check_step(reader, revision, 0, 1);
 	if (revision > 1)
-		check_step(reader, revision - 1, 2);
+		check_step(reader, revision - 1, 1, 2);
 	if (revision > 2)
-		check_step(reader, revision - 2, 0);
-	assert_int_equal(journal_reader_step(reader, &id, &record, &len, &why), 0);
+		check_step(reader, revision - 2, 2, 0);
+	assert_int_equal(journal_reader_step(reader, &step, &why), 0);
 }
 
 /* Read it all. Returns the last revision, or -1 and `why`. */
@@ -177,7 +186,7 @@ static void
 make(const char *dir, uint64_t count, uint64_t *ends)
 {
 	struct error why;
-	struct journal *journal = journal_create(dir, &why);
+	struct journal *journal = journal_create(dir, 0, &why);
 
 	assert_non_null(journal);
 	if (ends != NULL)
@@ -246,8 +255,8 @@ a_large_change(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < COUNT; i++)
-		steps[i] = (struct journal_step){.id = i + 1, .route = route_for(i + 1, 1)};
-	journal = journal_create(dir, &why);
+		steps[i] = (struct journal_step){.id = i + 1, .after = route_for(i + 1, 1)};
+	journal = journal_create(dir, 0, &why);
 	assert_int_equal(journal_append(journal, &change, steps, &why), 0);
 	assert_int_equal(journal_commit(journal, &why), 0);
 	journal_free(journal);
@@ -256,8 +265,8 @@ a_large_change(void **state)
 	assert_int_equal(journal_reader_next(reader, &change, &why), 1);
 	assert_int_equal(change.step_count, COUNT);
 	for (size_t i = 0; i < COUNT; i++) {
-		check_step(reader, i + 1, 1);
-		route_unref((struct route *)(uintptr_t)steps[i].route);
+		check_step(reader, i + 1, 0, 1);
+		route_unref((struct route *)(uintptr_t)steps[i].after);
 	}
 	assert_int_equal(journal_reader_next(reader, &change, &why), 0);
 	journal_reader_free(reader);
@@ -457,12 +466,12 @@ other_first_lines(void **state)
 {
 	static const char *const lines[] = {"",
 					    "\n",
-					    "relayd-routes-journal 2 follows=0\n",
-					    "relayd-routes-journal 1 follows=\n",
-					    "relayd-routes-journal 1 follows=00\n",
-					    "relayd-routes-journal 1 follows=0",
-					    "relayd-routes-journal 1 follows=-1\n",
-					    "relayd-routes-journal 1 follows=0 \n",
+					    "relayd-routes-journal 3 follows=0\n",
+					    "relayd-routes-journal 2 follows=\n",
+					    "relayd-routes-journal 2 follows=00\n",
+					    "relayd-routes-journal 2 follows=0",
+					    "relayd-routes-journal 2 follows=-1\n",
+					    "relayd-routes-journal 2 follows=0 \n",
 					    "destination=x\n"};
 	char *dir = dir_new();
 	uint64_t end, torn;
@@ -476,7 +485,7 @@ other_first_lines(void **state)
 		assert_non_null(strstr(why.text, JOURNAL_NAME));
 	}
 	/* What relayd-files(5) tells an administrator to write. */
-	file_write(dir, JOURNAL_NAME, "relayd-routes-journal 1 follows=12\n", 35);
+	file_write(dir, JOURNAL_NAME, "relayd-routes-journal 2 follows=12\n", 35);
 	assert_holds(dir, 12);
 	dir_free(dir);
 }
