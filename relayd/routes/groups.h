@@ -50,6 +50,15 @@ void groups_free(struct groups *groups);
 void groups_enter(struct groups *groups, struct route *route);
 void groups_leave(struct groups *groups, const struct route *route); /* which was entered */
 
+/* For many routes at once: room for so many more is made in one go; and the memory for one that is
+ * about to be entered is asked for, while others are. */
+void groups_expect(struct groups *groups, size_t more);
+void groups_prefetch(const struct groups *groups, const struct route *route);
+
+/* The group with the key of `key_route` (its user, mail from and destination), which need not be in
+ * it; NULL: there is none. */
+const struct route_group *groups_of(const struct groups *groups, const struct route *key_route);
+
 /* Is there any group of this kind? What is not there need not be looked for. */
 bool groups_any(const struct groups *groups, bool user, enum from_kind from,
     enum destination_kind destination);

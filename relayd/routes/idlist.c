@@ -228,6 +228,25 @@ idlist_next(const struct idlist *list, uint64_t after)
 }
 
 size_t
+idlist_some(const struct idlist *list, uint64_t after, struct route **routes, size_t most)
+{
+	size_t at, place, piece, count = 0;
+
+	if (list->count == 0 || after == UINT64_MAX)
+		return 0;
+	at = entry_of(list, after + 1);
+	place = place_of(list->entries[at].chunk, after + 1);
+	for (; at < list->count && count < most; at++, place = 0) {
+		const struct chunk *chunk = list->entries[at].chunk;
+
+		piece = chunk->count - place < most - count ? chunk->count - place : most - count;
+		memcpy(routes + count, chunk->routes + place, piece * sizeof(routes[0]));
+		count += piece;
+	}
+	return count;
+}
+
+size_t
 idlist_count(const struct idlist *list)
 {
 	return list->routes;

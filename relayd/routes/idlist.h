@@ -24,6 +24,8 @@ struct route *idlist_remove(struct idlist *list, uint64_t id);
 
 struct route *idlist_get(const struct idlist *list, uint64_t id);
 struct route *idlist_next(const struct idlist *list, uint64_t after); /* the least id > after */
+/* The next ones, at most `most`; returns how many there were. */
+size_t idlist_some(const struct idlist *list, uint64_t after, struct route **routes, size_t most);
 size_t idlist_count(const struct idlist *list);
 
 #endif

@@ -17,8 +17,11 @@
  * noticing is noticed here, whatever the order. `crc` is the CRC-32C of the lines before it, in
  * eight hexadecimal digits.
  *
- * GDBM runs without mmap here: a disk that fails or is full is an error then, not a SIGBUS; and the
- * file does not count as memory of the daemon.
+ * GDBM never sees the file itself, but a copy in memory (image.h): a disk that fails or is full is
+ *an error then, and never a SIGBUS; and a new checkpoint is written in one go, at the pace of the
+ *disk, where GDBM's own small writes all over a large file would hold up everybody else's syncs. At
+ * start-up GDBM may map the copy: without a map it asks the system twice for each record. Otherwise
+ * not: what is mapped counts as memory of the daemon.
  */
 #include "relayd/routes/store.h"
 
@@ -34,17 +37,17 @@
 
 #include "common/xalloc.h"
 #include "relayd/routes/durable.h"
+#include "relayd/routes/image.h"
+#include "relayd/routes/store_text.h"
 #include "relayd/spool/crc32c.h"
 
 enum {
-	META_MAX = 256,
-	KEY_MAX = 24,
 	RECORD_MAX = 1 << 20,
 	CACHE_BUCKETS = 1000 /* of a block each: a few MiB */
 };
 
 /* GDBM_NOLOCK: what is read is never changed in place, what is written nobody else knows. */
-enum { OPEN_FLAGS = GDBM_NOLOCK | GDBM_NOMMAP | GDBM_CLOEXEC };
+enum { OPEN_FLAGS = GDBM_NOLOCK | GDBM_CLOEXEC };
 
 static const char meta_key[] = "meta";
 
@@ -52,72 +55,23 @@ struct store_update {
 	char *dir;
 	char *path;
 	char *fresh;
-	int fd; /* of the fresh file, for its sync; GDBM has its own */
+	int copy; /* the file in memory; GDBM has a descriptor of its own */
 	GDBM_FILE db;
 	struct store_meta meta;
 };
 
 /* ---- texts ---- */
 
-static int
-meta_text(const struct store_meta *meta, char text[META_MAX])
-{
-	int len = snprintf(text, META_MAX,
-			   "schema=1\nnext_id=%" PRIu64 "\nrevision=%" PRIu64 "\ncount=%" PRIu64
-			   "\nsum=%" PRIu64 "\n",
-			   meta->next_id, meta->revision, meta->count, meta->sum);
-	uint32_t crc = crc32c(0, text, (size_t)len);
-
-	return len + snprintf(text + len, META_MAX - (size_t)len, "crc=%08" PRIx32 "\n", crc);
-}
-
-static int
-meta_parse(const char *value, size_t len, struct store_meta *meta, struct error *why)
-{
-	char text[META_MAX], again[META_MAX];
-	unsigned schema = 0;
-
-	if (len >= sizeof(text))
-		return error_set(why, ERROR_STORAGE, "the meta record is too long");
-	memcpy(text, value, len);
-	text[len] = '\0';
-	if (sscanf(text, "schema=%u", &schema) == 1 && schema > 1)
-		return error_set(why, ERROR_STORAGE, "schema %u was written by a later version",
-				 schema);
-	/* Whatever sscanf lets through: the same values must make the same bytes. */
-	if (sscanf(text,
-		   "schema=1\nnext_id=%" SCNu64 "\nrevision=%" SCNu64 "\ncount=%" SCNu64
-		   "\nsum=%" SCNu64 "\n",
-		   &meta->next_id, &meta->revision, &meta->count, &meta->sum) != 4 ||
-	    (size_t)meta_text(meta, again) != len || memcmp(text, again, len) != 0)
-		return error_set(why, ERROR_STORAGE, "the meta record does not check");
-	return 0;
-}
-
-static int
-key_parse(const char *key, size_t len, uint64_t *id)
-{
-	char text[KEY_MAX], again[KEY_MAX];
-
-	if (len == 0 || len >= sizeof(text))
-		return -1;
-	memcpy(text, key, len);
-	text[len] = '\0';
-	*id = strtoull(text, NULL, 10);
-	snprintf(again, sizeof(again), "%" PRIu64, *id);
-	return *id > 0 && strcmp(text, again) == 0 ? 0 : -1;
-}
-
 static datum
-key_of(uint64_t id, char text[KEY_MAX])
+key_of(uint64_t id, char text[STORE_KEY_MAX])
 {
-	datum key = {.dptr = text, .dsize = snprintf(text, KEY_MAX, "%" PRIu64, id)};
+	datum key = {.dptr = text, .dsize = snprintf(text, STORE_KEY_MAX, "%" PRIu64, id)};
 
 	return key;
 }
 
 static datum
-key_of_meta(char text[KEY_MAX])
+key_of_meta(char text[STORE_KEY_MAX])
 {
 	datum key = {.dptr = text, .dsize = sizeof(meta_key) - 1};
 
@@ -173,17 +127,12 @@ damage(const char *path, struct error *why)
 	return error_prefix(why, "%s is damaged", path);
 }
 
-/* A file that is open as `fd`, which stays the caller's. */
+/* `db` set up, or closed; NULL is what GDBM gave. */
 static GDBM_FILE
-open_gdbm(const char *path, int flags, struct error *why)
+opened(GDBM_FILE db, const char *path, int flags, struct error *why)
 {
 	size_t cache = CACHE_BUCKETS;
-	GDBM_FILE db;
 
-	errno = 0;
-	/* GDBM's fatal_func is given up upstream and never called; its errors come back as results.
-	 */
-	db = gdbm_open(path, 0, flags | OPEN_FLAGS, 0600, NULL);
 	if (db == NULL) {
 		failure(path, why);
 		return NULL;
@@ -195,6 +144,26 @@ open_gdbm(const char *path, int flags, struct error *why)
 		return NULL;
 	}
 	return db;
+}
+
+/* GDBM on the copy, which stays the caller's. `path` is what errors name. */
+static GDBM_FILE
+open_gdbm(int copy, const char *path, int flags, struct error *why)
+{
+	int own = fcntl(copy, F_DUPFD_CLOEXEC, 0);
+
+	/* GDBM begins to read where the last one has left off. */
+	if (own < 0 || lseek(own, 0, SEEK_SET) < 0) {
+		error_sys(why, ERROR_STORAGE, "%s: can't open its copy", path);
+		if (own >= 0)
+			(void)close(own);
+		return NULL;
+	}
+	errno = 0;
+	/* GDBM's fatal_func is given up upstream and never called; its errors come back as results.
+	 */
+	return opened(gdbm_fd_open(own, path, 0, flags | GDBM_CLOERROR | OPEN_FLAGS, NULL), path,
+		      flags, why);
 }
 
 /* The value of `key`, to be given to value_free. With no such record dptr is NULL and the result 0.
@@ -212,7 +181,7 @@ fetch(GDBM_FILE db, const char *path, datum key, datum *value, struct error *why
 static int
 read_meta(GDBM_FILE db, const char *path, struct store_meta *meta, struct error *why)
 {
-	char text[KEY_MAX];
+	char text[STORE_KEY_MAX];
 	datum value;
 	int rc;
 
@@ -222,7 +191,7 @@ read_meta(GDBM_FILE db, const char *path, struct store_meta *meta, struct error 
 		error_set(why, ERROR_STORAGE, "it has no meta record");
 		return damage(path, why);
 	}
-	rc = meta_parse(value.dptr, (size_t)value.dsize, meta, why);
+	rc = store_meta_read(value.dptr, (size_t)value.dsize, meta, why);
 	value_free(value);
 	return rc < 0 ? damage(path, why) : 0;
 }
@@ -244,9 +213,9 @@ read_record(struct reading *reading, datum key, datum value, struct error *why)
 {
 	uint64_t id;
 
-	if (key_parse(key.dptr, (size_t)key.dsize, &id) < 0) {
+	if (store_key_read(key.dptr, (size_t)key.dsize, &id) < 0) {
 		error_set(why, ERROR_STORAGE, "a record has the key '%.*s'",
-			  key.dsize < KEY_MAX ? key.dsize : KEY_MAX, key.dptr);
+			  key.dsize < STORE_KEY_MAX ? key.dsize : STORE_KEY_MAX, key.dptr);
 		return damage(reading->path, why);
 	}
 	if (id >= reading->meta->next_id) {
@@ -282,7 +251,8 @@ read_all(GDBM_FILE db, struct reading *reading, struct error *why)
 			rc = fetch(db, reading->path, key, &value, why);
 			if (rc == 0 && value.dptr == NULL) {
 				error_set(why, ERROR_STORAGE, "the record '%.*s' is not found",
-					  key.dsize < KEY_MAX ? key.dsize : KEY_MAX, key.dptr);
+					  key.dsize < STORE_KEY_MAX ? key.dsize : STORE_KEY_MAX,
+					  key.dptr);
 				rc = damage(reading->path, why);
 			}
 			if (rc == 0)
@@ -309,13 +279,14 @@ read_all(GDBM_FILE db, struct reading *reading, struct error *why)
 	return damage(reading->path, why);
 }
 
+/* All that is in the copy, checked. */
 static int
-read_file(const char *path, struct store_meta *meta,
+read_copy(int copy, int flags, const char *path, struct store_meta *meta,
 	  int (*found)(void *ctx, uint64_t id, const char *record, size_t len, struct error *why),
 	  void *ctx, struct error *why)
 {
 	struct reading reading = {.path = path, .meta = meta, .found = found, .ctx = ctx};
-	GDBM_FILE db = open_gdbm(path, GDBM_READER, why);
+	GDBM_FILE db = open_gdbm(copy, path, GDBM_READER | flags, why);
 	int rc;
 
 	if (db == NULL)
@@ -335,54 +306,35 @@ store_load(const char *dir, struct store_meta *meta,
 	   void *ctx, struct error *why)
 {
 	char *path = durable_path(dir, STORE_NAME);
-	int rc = 1;
+	bool there;
+	int copy = image_read(path, &there, why), rc = -1;
 
 	*meta = (struct store_meta){.next_id = 1};
-	if (access(path, F_OK) < 0)
-		rc = errno == ENOENT ? 0 : error_sys(why, ERROR_STORAGE, "can't look at %s", path);
-	else if (read_file(path, meta, found, ctx, why) < 0)
+	if (copy >= 0)
+		rc = there ? 1 : 0;
+	if (rc > 0 && read_copy(copy, 0, path, meta, found, ctx, why) < 0)
 		rc = -1;
+	image_free(copy);
 	free(path);
 	return rc;
 }
 
 /* ---- writing ---- */
 
-/* Copy the present checkpoint. Returns 1, 0 if there is none, -1. */
 static int
-copy_old(struct store_update *update, struct error *why)
+update_open(struct store_update *update, struct error *why)
 {
-	int old = open(update->path, O_RDONLY | O_CLOEXEC);
-	uint64_t size;
-	int rc = 1;
+	bool there;
 
-	if (old < 0 && errno == ENOENT)
-		return 0;
-	if (old < 0)
-		return error_sys(why, ERROR_STORAGE, "can't open %s", update->path);
-	if (durable_size(old, &size) < 0 || durable_copy(old, 0, size, update->fd, 0) < 0)
-		rc = error_sys(why, ERROR_STORAGE, "can't copy %s", update->path);
-	if (close(old) < 0 && rc == 1)
-		rc = error_sys(why, ERROR_STORAGE, "can't close %s", update->path);
-	return rc;
-}
-
-static int
-open_fresh(struct store_update *update, struct error *why)
-{
-	int copied;
-
-	update->fd = open(update->fresh, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (update->fd < 0)
-		return error_sys(why, ERROR_STORAGE, "can't make %s", update->fresh);
-	copied = copy_old(update, why);
-	if (copied < 0)
+	update->copy = image_read(update->path, &there, why);
+	if (update->copy < 0)
 		return -1;
 	update->meta = (struct store_meta){.next_id = 1};
-	update->db = open_gdbm(update->fresh, copied == 1 ? GDBM_WRITER : GDBM_NEWDB, why);
+	update->db = open_gdbm(update->copy, update->path,
+			       (there ? GDBM_WRITER : GDBM_NEWDB) | GDBM_NOMMAP, why);
 	if (update->db == NULL)
 		return -1;
-	return copied == 1 ? read_meta(update->db, update->path, &update->meta, why) : 0;
+	return there ? read_meta(update->db, update->path, &update->meta, why) : 0;
 }
 
 struct store_update *
@@ -393,8 +345,8 @@ store_update_begin(const char *dir, struct error *why)
 	update->dir = xstrdup(dir);
 	update->path = durable_path(dir, STORE_NAME);
 	update->fresh = durable_path(dir, STORE_NAME ".new");
-	update->fd = -1;
-	if (open_fresh(update, why) < 0) {
+	update->copy = -1;
+	if (update_open(update, why) < 0) {
 		store_update_abort(update);
 		return NULL;
 	}
@@ -427,7 +379,7 @@ int
 store_update_put(struct store_update *update, uint64_t id, const char *record, size_t len,
 		 struct error *why)
 {
-	char text[KEY_MAX];
+	char text[STORE_KEY_MAX];
 	datum key = key_of(id, text);
 	/* GDBM takes the bytes to read; its type has no const. */
 	datum value = {.dptr = (char *)(uintptr_t)record, .dsize = (int)len};
@@ -447,7 +399,7 @@ store_update_put(struct store_update *update, uint64_t id, const char *record, s
 int
 store_update_delete(struct store_update *update, uint64_t id, struct error *why)
 {
-	char text[KEY_MAX];
+	char text[STORE_KEY_MAX];
 	datum key = key_of(id, text);
 	int there = uncount(update, key, why);
 
@@ -466,8 +418,8 @@ store_update_delete(struct store_update *update, uint64_t id, struct error *why)
 static int
 write_meta(struct store_update *update, struct error *why)
 {
-	char key_text[KEY_MAX], text[META_MAX];
-	datum value = {.dptr = text, .dsize = meta_text(&update->meta, text)};
+	char key_text[STORE_KEY_MAX], text[STORE_META_MAX];
+	datum value = {.dptr = text, .dsize = store_meta_write(&update->meta, text)};
 	GDBM_FILE db = update->db;
 
 	errno = 0;
@@ -477,8 +429,6 @@ write_meta(struct store_update *update, struct error *why)
 	errno = 0;
 	if (gdbm_close(db) != 0)
 		return failure(update->fresh, why);
-	if (fsync(update->fd) < 0)
-		return error_sys(why, ERROR_STORAGE, "can't sync %s", update->fresh);
 	return 0;
 }
 
@@ -495,7 +445,9 @@ store_update_commit(struct store_update *update, uint64_t revision, uint64_t nex
 	/* What GDBM made of a copy whose damage lies where no reading comes by is not known before
 	 * it was read; the old checkpoint is good until then. */
 	if (rc == 0)
-		rc = read_file(update->fresh, &meta, NULL, NULL, why);
+		rc = read_copy(update->copy, GDBM_NOMMAP, update->fresh, &meta, NULL, NULL, why);
+	if (rc == 0)
+		rc = image_write(update->copy, update->fresh, why);
 	if (rc == 0)
 		rc = durable_replace(update->dir, update->fresh, update->path, why) < 0 ? -1 : 0;
 	store_update_abort(update);
@@ -511,8 +463,7 @@ store_update_abort(struct store_update *update)
 	 * with it here changes nothing. */
 	if (update->db != NULL)
 		(void)gdbm_close(update->db);
-	if (update->fd >= 0)
-		(void)close(update->fd);
+	image_free(update->copy);
 	(void)durable_remove(update->fresh, NULL);
 	free(update->dir);
 	free(update->path);

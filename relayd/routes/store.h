@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * The checkpoint of the routes, STATE_DIR/routes.gdbm: the only file that sees GDBM. It is never
- * opened for writing in place: a new one is written beside it and takes its place when it is
- * whole, synced and read back. It is read without a lock: a gdbmtool that has it open never makes
+ * opened for writing in place: a new one is made in memory, read back whole, written beside it and
+ * takes its place when it is synced. It is read without a lock: a gdbmtool that has it open never makes
  * us wait, nor we it.
  *
  * All of it blocks, and touches files alone: for start-up and for the offload threads.
@@ -49,7 +49,7 @@ int store_update_put(struct store_update *update, uint64_t id, const char *recor
 int store_update_delete(struct store_update *update, uint64_t id, struct error *why);
 
 /*
- * Write it down, sync it, read it back whole, rename it over the old one, sync the directory.
+ * Read it back whole, write it down, sync it, rename it over the old one, sync the directory.
  * After a failure the old one is still there (or, where only the last step failed, either of
  * them). Frees `update`.
  */

@@ -11,27 +11,31 @@
 enum { PROBES_MAX = 32 }; /* questions whose memory is on its way at one time */
 
 struct table {
-	struct groups *groups; /* of the enabled routes */
-	struct idlist *routes; /* all */
+	struct groups *groups;   /* of the enabled routes */
+	struct groups *disabled; /* of the others: nothing is looked up here but for explaining */
+	struct idlist *routes;   /* all */
 };
 
-/* The lines on which a route can win. Whoever reads the manual's table finds it again here. */
-static const struct line {
-	unsigned number;
-	bool by_login;  /* the forms of the user: the login, its domain, and */
-	bool any_login; /* ... no user at all */
-	enum from_kind from;
-	bool anywhere; /* destination "*"; else the recipient's domain */
-} lines[] = {
-    {.number = 1, .by_login = true, .any_login = true, .from = FROM_ADDRESS},
-    {.number = 2, .by_login = true, .any_login = true, .from = FROM_DOMAIN},
+/* Whoever reads the manual's table finds it again here. */
+const struct table_line table_lines[TABLE_LINES] = {
+    {.number = 1, .by_login = true, .any_login = true, .from = TABLE_FROM_ADDRESS},
+    {.number = 2, .by_login = true, .any_login = true, .from = TABLE_FROM_DOMAIN},
     {.number = 3, .by_login = true},
-    {.number = 4, .by_login = true, .any_login = true, .from = FROM_ADDRESS, .anywhere = true},
-    {.number = 5, .by_login = true, .any_login = true, .from = FROM_DOMAIN, .anywhere = true},
+    {.number = 4,
+     .by_login = true,
+     .any_login = true,
+     .from = TABLE_FROM_ADDRESS,
+     .anywhere = true},
+    {.number = 5, .by_login = true, .any_login = true, .from = TABLE_FROM_DOMAIN, .anywhere = true},
     {.number = 6, .by_login = true, .anywhere = true},
     {.number = 7},
     {.number = 8, .anywhere = true},
 };
+
+/* The part of a key that such a line asks for. */
+static const enum from_kind from_kinds[] = {[TABLE_FROM_NONE] = FROM_NONE,
+					    [TABLE_FROM_DOMAIN] = FROM_DOMAIN,
+					    [TABLE_FROM_ADDRESS] = FROM_ADDRESS};
 
 /* A form of the user that may stand on a line; key part "any" for the last two kinds. */
 struct user_form {
@@ -64,6 +68,7 @@ table_new(void)
 	struct table *table = xcalloc(1, sizeof(*table));
 
 	table->groups = groups_new();
+	table->disabled = groups_new();
 	table->routes = idlist_new();
 	return table;
 }
@@ -83,7 +88,14 @@ table_free(struct table *table)
 	}
 	idlist_free(table->routes);
 	groups_free(table->groups);
+	groups_free(table->disabled);
 	free(table);
+}
+
+static struct groups *
+groups_with(const struct table *table, bool enabled)
+{
+	return enabled ? table->groups : table->disabled;
 }
 
 void
@@ -91,11 +103,33 @@ table_put(struct table *table, struct route *route)
 {
 	struct route *old = idlist_put(table->routes, route_ref(route));
 
-	if (old != NULL && old->enabled)
-		groups_leave(table->groups, old);
-	if (route->enabled)
-		groups_enter(table->groups, route);
+	if (old != NULL)
+		groups_leave(groups_with(table, old->enabled), old);
+	groups_enter(groups_with(table, route->enabled), route);
 	route_unref(old);
+}
+
+/* Where a route's group lies is known by its hash alone, and nearly always far away: so many are on
+ * their way from memory at one time. */
+enum { PUTS_AHEAD = 8, PUTS_MANY = 1000 };
+
+void
+table_put_all(struct table *table, struct route *const *routes, size_t count, size_t fresh)
+{
+	if (fresh >= PUTS_MANY)
+		groups_expect(table->groups, fresh);
+	for (size_t i = 0; i < count; i++) {
+		size_t ahead = i + PUTS_AHEAD;
+
+		/* The route itself: with its texts one block, of two lines mostly. */
+		if (ahead + PUTS_AHEAD < count) {
+			__builtin_prefetch(routes[ahead + PUTS_AHEAD]);
+			__builtin_prefetch(routes[ahead + PUTS_AHEAD] + 1);
+		}
+		if (ahead < count)
+			groups_prefetch(groups_with(table, routes[ahead]->enabled), routes[ahead]);
+		table_put(table, routes[i]);
+	}
 }
 
 int
@@ -105,8 +139,7 @@ table_remove(struct table *table, uint64_t id)
 
 	if (old == NULL)
 		return -1;
-	if (old->enabled)
-		groups_leave(table->groups, old);
+	groups_leave(groups_with(table, old->enabled), old);
 	route_unref(old);
 	return 0;
 }
@@ -127,6 +160,31 @@ const struct route *
 table_next(const struct table *table, uint64_t after)
 {
 	return idlist_next(table->routes, after);
+}
+
+size_t
+table_some(const struct table *table, uint64_t after, const struct route *routes[TABLE_SOME])
+{
+	struct route *found[TABLE_SOME];
+	size_t count = idlist_some(table->routes, after, found, TABLE_SOME);
+
+	/* Routes lie about in memory: have all of them on their way before the first is read. */
+	for (size_t i = 0; i < count; i++) {
+		__builtin_prefetch(found[i]);
+		__builtin_prefetch((const char *)found[i] + sizeof(*found[i]) - 1);
+	}
+	for (size_t i = 0; i < count; i++) {
+		__builtin_prefetch(found[i]->destination);
+		__builtin_prefetch(found[i]->remote_host);
+		routes[i] = found[i];
+	}
+	return count;
+}
+
+const struct route_group *
+table_group(const struct table *table, const struct route *key, bool enabled)
+{
+	return groups_of(groups_with(table, enabled), key);
 }
 
 /* ---- which rule wins ---- */
@@ -155,7 +213,7 @@ search_answer(struct search *search)
 
 /* Ask one question more; with as many as can wait, answer them first. */
 static const struct route_group *
-search_ask(struct search *search, const struct line *line, const struct user_form *form,
+search_ask(struct search *search, const struct table_line *line, const struct user_form *form,
 	   const struct key_part *destination)
 {
 	const struct route_group *group = NULL;
@@ -168,28 +226,30 @@ search_ask(struct search *search, const struct line *line, const struct user_for
 	at = search->probe_count++;
 	search->meanings[at].line = line->number;
 	search->meanings[at].user = form->kind;
-	search->probes[at] = (struct group_probe){
-	    .user = form->part, .from = &search->from[line->from], .destination = destination};
+	search->probes[at] = (struct group_probe){.user = form->part,
+						  .from = &search->from[from_kinds[line->from]],
+						  .destination = destination};
 	groups_ask(search->table->groups, &search->probes[at]);
 	return NULL;
 }
 
 /* One line with one form of the user: the domain itself, then its suffixes; or "*". */
 static const struct route_group *
-search_form(struct search *search, const struct line *line, const struct user_form *form)
+search_form(struct search *search, const struct table_line *line, const struct user_form *form)
 {
 	const struct groups *groups = search->table->groups;
 	const struct route_group *group = NULL;
+	enum from_kind from = from_kinds[line->from];
 	bool user = form->part->text != NULL;
 
 	if (line->anywhere) {
-		if (groups_any(groups, user, line->from, TO_ANY))
+		if (groups_any(groups, user, from, TO_ANY))
 			group = search_ask(search, line, form, &search->everywhere);
 		return group;
 	}
-	if (groups_any(groups, user, line->from, TO_DOMAIN))
+	if (groups_any(groups, user, from, TO_DOMAIN))
 		group = search_ask(search, line, form, &search->destinations[0]);
-	if (!groups_any(groups, user, line->from, TO_SUFFIX))
+	if (!groups_any(groups, user, from, TO_SUFFIX))
 		return group;
 	for (size_t i = 1; group == NULL && i < search->destination_count; i++)
 		group = search_ask(search, line, form, &search->destinations[i]);
@@ -197,13 +257,13 @@ search_form(struct search *search, const struct line *line, const struct user_fo
 }
 
 static const struct route_group *
-search_line(struct search *search, const struct line *line)
+search_line(struct search *search, const struct table_line *line)
 {
 	const struct route_group *group = NULL;
 	struct user_form forms[3];
 	size_t count = 0;
 
-	if (line->from != FROM_NONE && search->from[line->from].text == NULL)
+	if (line->from != TABLE_FROM_NONE && search->from[from_kinds[line->from]].text == NULL)
 		return NULL;
 	if (line->by_login && search->login.text == NULL)
 		return NULL;
@@ -258,8 +318,8 @@ table_find(const struct table *table, const struct mail_key *mail, struct table_
 		if (search.from[FROM_DOMAIN].text == NULL)
 			search.from[FROM_ADDRESS].text = NULL;
 	}
-	for (size_t i = 0; group == NULL && i < sizeof(lines) / sizeof(lines[0]); i++)
-		group = search_line(&search, &lines[i]);
+	for (size_t i = 0; group == NULL && i < TABLE_LINES; i++)
+		group = search_line(&search, &table_lines[i]);
 	if (group == NULL)
 		group = search_answer(&search);
 	if (group == NULL)

@@ -27,6 +27,7 @@
 #ifndef RELAYD_ROUTES_TABLE_H
 #define RELAYD_ROUTES_TABLE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -62,6 +63,8 @@ void table_free(struct table *table); /* NULL is allowed */
 
 /* Put a route (id set; the table takes its own reference); replaces the one with the same id. */
 void table_put(struct table *table, struct route *route);
+/* Put many, in their order: as table_put, and faster. About `fresh` of them are no replacements. */
+void table_put_all(struct table *table, struct route *const *routes, size_t count, size_t fresh);
 /* 0, or -1 if there is none with that id. */
 int table_remove(struct table *table, uint64_t id);
 
@@ -71,10 +74,34 @@ size_t table_count(const struct table *table);
 /* The next route in id order with id > after, NULL at the end: for lists, paged by id. */
 const struct route *table_next(const struct table *table, uint64_t after);
 
+/* Several of them at once, several times as fast a route: for whoever goes through many. Returns how
+ * many there were, up to TABLE_SOME; fewer at the end alone. */
+enum { TABLE_SOME = 64 };
+size_t table_some(const struct table *table, uint64_t after,
+    const struct route *routes[TABLE_SOME]);
+
 /* The winning group, or NULL for line 9. `match` may be NULL. Borrowed: whoever wants it beyond the
  * next change of the table takes a reference. */
 const struct route_group *table_find(const struct table *table, const struct mail_key *mail,
     struct table_match *match);
+
+/* The nine lines, for whoever explains what table_find() did: line `number` asks for each of the
+ * forms of the user that it has, with the sender as `from` says. Line 9 is not in it. */
+enum table_from { TABLE_FROM_NONE, TABLE_FROM_DOMAIN, TABLE_FROM_ADDRESS };
+enum { TABLE_LINES = 8 };
+struct table_line {
+	unsigned number;
+	bool by_login;  /* the login, its domain, and */
+	bool any_login; /* ... no user at all, but a client that authenticated */
+	enum table_from from;
+	bool anywhere; /* destination "*"; else the recipient's domain and its suffixes */
+};
+extern const struct table_line table_lines[TABLE_LINES];
+
+/* The routes with the key of `key` (its user, mail from and destination, in stored form): the
+ * enabled ones, which are its group, or the disabled ones. NULL: there are none. */
+const struct route_group *table_group(const struct table *table, const struct route *key,
+    bool enabled);
 
 struct route_group *route_group_ref(const struct route_group *group);
 void route_group_unref(struct route_group *group); /* NULL is allowed */

@@ -497,6 +497,36 @@ list_filled_and_emptied(void **state)
 	table_free(table);
 }
 
+/* The ids that table_some gives from each place on are those of table_next. */
+static void
+list_by_the_handful(void **state)
+{
+	const struct route *some[TABLE_SOME];
+	struct table *table = table_new();
+	uint64_t seed = 4;
+
+	(void)state;
+	assert_int_equal(table_some(table, 0, some), 0);
+	for (uint64_t id = 1; id <= 2500; id++)
+		put_with(table, id, "x.example", 1, true);
+	for (int i = 0; i < 900; i++) {
+		seed = seed * 6364136223846793005u + 1442695040888963407u;
+		table_remove(table, 1 + (seed >> 33) % 2500);
+	}
+	for (uint64_t after = 0; after <= 2501; after++) {
+		size_t count = table_some(table, after, some);
+		uint64_t at = after;
+
+		for (size_t i = 0; i < count; i++) {
+			assert_ptr_equal(some[i], table_next(table, at));
+			at = some[i]->id;
+		}
+		assert_true(count == TABLE_SOME || table_next(table, at) == NULL);
+	}
+	assert_int_equal(table_some(table, UINT64_MAX, some), 0);
+	table_free(table);
+}
+
 /* ---- the model ---- */
 
 /* How a route stands to a mail, by the manual's words: the smallest rank wins. */
@@ -698,10 +728,48 @@ agrees_with_a_slow_model(void **state)
 		assert_true(hits[line] > 500);
 }
 
+/* Put in one go, in a table with some and over them: as one by one. */
+static void
+many_at_once(void **state)
+{
+	struct table *one_by_one = table_new(), *at_once = table_new();
+	static struct route *routes[4000];
+	uint64_t seed = 99, id = 0;
+	const struct route *a, *b;
+
+	(void)state;
+	for (size_t i = 0; i < 4000; i++)
+		routes[i] = random_route(1 + draw(&seed, 5000), &seed);
+	for (size_t i = 0; i < 4000; i++)
+		table_put(one_by_one, routes[i]);
+	table_put_all(at_once, routes, 10, 10);
+	table_put_all(at_once, routes + 10, 0, 0);
+	table_put_all(at_once, routes + 10, 3990, 2000);
+	assert_int_equal(table_count(one_by_one), table_count(at_once));
+	while ((a = table_next(one_by_one, id)) != NULL) {
+		const struct route_group *group = table_group(at_once, a, a->enabled);
+		bool found = false;
+
+		b = table_next(at_once, id);
+		assert_ptr_equal(a, b);
+		assert_non_null(group);
+		assert_int_equal(group->count, table_group(one_by_one, a, a->enabled)->count);
+		for (size_t i = 0; i < group->count; i++)
+			found = found || group->routes[i] == a;
+		assert_true(found);
+		id = a->id;
+	}
+	for (size_t i = 0; i < 4000; i++)
+		route_unref(routes[i]);
+	table_free(one_by_one);
+	table_free(at_once);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(many_at_once),
 	    cmocka_unit_test(every_line_in_its_order),
 	    cmocka_unit_test(each_line_alone),
 	    cmocka_unit_test(lines_seven_and_eight_for_everybody),
@@ -716,6 +784,7 @@ main(void)
 	    cmocka_unit_test(a_group_of_many),
 	    cmocka_unit_test(list_in_id_order),
 	    cmocka_unit_test(list_filled_and_emptied),
+	    cmocka_unit_test(list_by_the_handful),
 	    cmocka_unit_test(agrees_with_a_slow_model),
 	};
 
