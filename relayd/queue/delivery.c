@@ -165,6 +165,9 @@ delivery_new(const struct delivery_options *options)
 	delivery->context.log = options->log;
 	delivery->context.resolver = options->resolver;
 	delivery->context.hops = options->hops;
+	delivery->context.loop = options->loop;
+	delivery->context.health = options->health;
+	delivery->context.stats = options->stats;
 	delivery_take_options(delivery, options->hostname, options->local_ips);
 	delivery->later = timer_new(options->loop, delivery_complete, delivery);
 	TAILQ_INIT(&delivery->complete);

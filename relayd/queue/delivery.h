@@ -15,6 +15,8 @@
 #include "relayd/queue/fate.h"
 #include "relayd/queue/hops.h"
 #include "relayd/routes/changes.h"
+#include "relayd/routes/health.h"
+#include "relayd/routes/stats.h"
 #include "relayd/spool/envelope.h"
 #include "relayd/spool/spool.h"
 
@@ -28,6 +30,8 @@ struct delivery_options {
 	struct changes *changes;
 	struct resolver *resolver;
 	struct hops *hops;
+	struct stats *stats;   /* NULL: nothing is counted */
+	struct health *health; /* NULL: nothing is known of any remote */
 	const char *hostname;  /* ours: an MX that names us is a loop */
 	const char *local_ips; /* default for routes with none; NULL */
 };

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "relayd/smtp/job.h"
+
 enum fate {
 	FATE_NONE,      /* not in this attempt, or not yet decided */
 	FATE_DELIVERED, /* 2xx to the final dot */
@@ -21,6 +23,7 @@ struct recipient_fate {
 	char *remote_name; /* its name alone, for Remote-MTA; NULL: none did */
 	char local[64];    /* the local address that was asked for; "" for the kernel's choice */
 	char *reply;       /* the next hop's reply, or our own words; never NULL once decided */
+	struct client_facts facts; /* of the session that decided */
 	bool from_remote;  /* `reply` is what the next hop said (Diagnostic-Code: smtp) */
 };
 

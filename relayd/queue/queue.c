@@ -134,6 +134,12 @@ queue_became_less_busy(struct queue *queue)
 		queue->idle(queue->idle_ctx);
 }
 
+static const char *
+known(const char *text)
+{
+	return text[0] != '\0' ? text : NULL;
+}
+
 /* One line a fate. */
 static void
 log_fate(const struct message *message, enum log_level level, const char *event, size_t recipient,
@@ -141,20 +147,25 @@ log_fate(const struct message *message, enum log_level level, const char *event,
 {
 	const struct envelope *env = message->env;
 	const struct queue_options *options = &message->queue->options;
+	const struct client_facts *facts = &fate->facts;
 	char report_id[24] = "", route[FATE_ROUTE_MAX];
 
 	if (!log_wants(options->log, level))
 		return;
 	if (report != 0)
 		(void)snprintf(report_id, sizeof report_id, "%llu", (unsigned long long)report);
-	log_event(
-	    options->log, level, env->id, event, LOG_S("to", env->recipients[recipient].address),
-	    LOG_S("from", env->sender), LOG_S("route", fate_route_text(fate->route_id, route)),
-	    LOG_S("remote", fate->remote),
-	    LOG_S("local", fate->local[0] != '\0' ? fate->local : NULL),
-	    LOG_D("delay_ms", loop_wall_ms(options->loop) - env->arrived_ms),
-	    LOG_U("attempt", env->attempts), LOG_S("status", fate->status),
-	    LOG_S("reply", fate->reply), LOG_S("report", report_id[0] != '\0' ? report_id : NULL));
+	log_event(options->log, level, env->id, event,
+		  LOG_S("to", env->recipients[recipient].address), LOG_S("from", env->sender),
+		  LOG_S("route", fate_route_text(fate->route_id, route)),
+		  LOG_S("remote", fate->remote), LOG_S("local", known(fate->local)),
+		  LOG_S("tls", known(facts->tls)), LOG_S("cipher", known(facts->cipher)),
+		  LOG_S("verified", facts->tls[0] == '\0' ? NULL
+				    : facts->verified     ? "yes"
+							  : "no"),
+		  LOG_S("auth", known(facts->auth)),
+		  LOG_D("delay_ms", loop_wall_ms(options->loop) - env->arrived_ms),
+		  LOG_U("attempt", env->attempts), LOG_S("status", fate->status),
+		  LOG_S("reply", fate->reply), LOG_S("report", known(report_id)));
 }
 
 static void

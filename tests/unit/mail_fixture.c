@@ -53,7 +53,7 @@ mail_new(void)
 		       .remote_command_ms = MAIL_REPLY_MS,
 		       .idle_ms = MAIL_IDLE_MS},
 	    .total = 100,
-	    .per_hop = 10,
+	    .per_host = 10,
 	};
 	return mail;
 }
@@ -88,6 +88,13 @@ found(void *ctx, struct envelope *env)
 	mail->found[mail->found_count++] = env;
 }
 
+static uint32_t
+below(void *ctx, uint32_t bound)
+{
+	(void)ctx;
+	return arc4random_uniform(bound);
+}
+
 void
 mail_open(struct mail *mail)
 {
@@ -115,6 +122,8 @@ mail_open(struct mail *mail)
 	if (mail->resolver == NULL)
 		fail_msg("%s", why.text);
 	mail->hops_options.client.spool = mail->spool;
+	mail->health = health_new(&(struct plan_random){.below = below});
+	mail->hops_options.health = mail->health;
 	mail->hops = hops_new(&mail->hops_options);
 	mail->delivery = delivery_new(&(struct delivery_options){.loop = mail->loop,
 								 .log = mail->log,
@@ -122,6 +131,7 @@ mail_open(struct mail *mail)
 								 .changes = mail->changes,
 								 .resolver = mail->resolver,
 								 .hops = mail->hops,
+								 .health = mail->health,
 								 .hostname = "relay.test"});
 	free(spool_dir);
 	free(hosts_file);
@@ -132,6 +142,7 @@ mail_close(struct mail *mail)
 {
 	hops_free(mail->hops);
 	delivery_free(mail->delivery);
+	health_free(mail->health);
 	resolver_free(mail->resolver);
 	spool_close(mail->spool);
 	changes_close(mail->changes);

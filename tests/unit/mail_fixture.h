@@ -18,6 +18,7 @@
 #include "relayd/queue/delivery.h"
 #include "relayd/queue/hops.h"
 #include "relayd/routes/changes.h"
+#include "relayd/routes/health.h"
 #include "relayd/spool/spool.h"
 
 /* How long a silent server is borne with; and what a test waits for anything before it has failed.
@@ -33,6 +34,7 @@ struct mail {
 	struct spool *spool;
 	struct changes *changes;
 	struct resolver *resolver;
+	struct health *health;
 	struct hops_options hops_options; /* to be changed before mail_open */
 	struct hops *hops;
 	struct delivery *delivery;

@@ -2,7 +2,8 @@
 /*
  * queue/delivery and queue/leg, by real deliveries to scripted servers: what leads to the next
  * entry of the plan in the same attempt, to a deferral, to a failure for good (relayd-routes(7));
- * which recipients share a transaction; weights; local addresses; names. Mail exchangers are asked
+ * which recipients share a transaction; weights; local addresses; names; suspended remotes; races.
+ * Mail exchangers are asked
  * for on port 25 and are left to the tests of the whole program.
  */
 #include <setjmp.h>
@@ -15,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/xalloc.h"
 #include "tests/unit/mail_fixture.h"
@@ -280,8 +282,8 @@ test_addresses(void **state)
 	script_server_free(server);
 }
 
-/* A name that can't be looked up for now, one that can't be, a route that needs what is not there
- * yet: the next entry. */
+/* A name that can't be looked up for now, one whose addresses have no local IP of their family: the
+ * next entry. */
 static void
 test_skipped(void **state)
 {
@@ -291,9 +293,6 @@ test_skipped(void **state)
 	struct outcome outcome;
 
 	(void)mail_route(mail, "remote_host=nowhere.test\npriority=1\n");
-	(void)mail_route(mail, "remote_host=one.test\npriority=2\ntls=require\n");
-	(void)mail_route(mail,
-			 "remote_host=one.test\npriority=3\nremote_login=l\nremote_password=p\n");
 	(void)mail_route(mail, "remote_host=six.test\npriority=4\nlocal_ips=127.0.0.1\n");
 	env = mail_commit(mail, "s@example.org", body, one);
 	attempt(mail, env, &outcome);
@@ -301,7 +300,7 @@ test_skipped(void **state)
 	assert_string_equal(outcome.fates[0].status, "4.4.4");
 	assert_null(outcome.fates[0].remote);
 	outcome_clear(&outcome);
-	assert_int_equal(mail_logged(mail, " skipped ", NULL), 4);
+	assert_int_equal(mail_logged(mail, " skipped ", NULL), 2);
 
 	(void)route_to(mail, server, "priority=5\n");
 	attempt(mail, env, &outcome);
@@ -340,6 +339,261 @@ test_local_ips(void **state)
 	outcome_clear(&outcome);
 	envelope_free(env);
 	script_server_free(server);
+}
+
+/* A local IP that this host has not is said once, not once a mail; it is nobody else's trouble, and
+ * nothing is tried from it again in the same attempt. */
+static void
+test_absent_local_ip(void **state)
+{
+	struct mail *mail = *state;
+	struct script_server *server = script_server_new("127.0.0.1", &(struct script){0}, 1);
+	char *record = xasprintf("remote_host=both.test\nremote_port=%u\n"
+				 "local_ips=198.51.100.1&198.51.100.2&127.0.0.7\n",
+				 (unsigned)script_server_address(server).port);
+	struct envelope *env;
+	struct outcome outcome;
+	unsigned i;
+
+	(void)mail_route(mail, record);
+	env = mail_commit(mail, "s@example.org", body, one);
+	for (i = 0; i < 5; i++) {
+		attempt(mail, env, &outcome);
+		assert_int_equal(outcome.fates[0].fate, FATE_DELIVERED);
+		assert_string_equal(outcome.fates[0].local, "127.0.0.7");
+		outcome_clear(&outcome);
+	}
+	assert_int_equal(mail_logged(mail, " local-ip-absent ", "local=198.51.100.1"), 1);
+	assert_int_equal(mail_logged(mail, " local-ip-absent ", "local=198.51.100.2"), 1);
+	assert_int_equal(mail_logged(mail, " tried ", "local=198.51.100."), 5 * 2);
+	/* Only both.test's first address, where nobody listens, is sick, from the one local IP. */
+	assert_int_equal(health_count(mail->health), 1);
+	envelope_free(env);
+	free(record);
+	script_server_free(server);
+
+	/* Nothing but such: deferred, and said in the report's words. */
+	(void)mail_route(mail, "destination=b.example\nremote_host=127.0.0.1\n"
+			       "local_ips=198.51.100.1|198.51.100.2\n");
+	env = mail_commit(mail, "s@example.org", body, (const char *const[]){"x@b.example", NULL});
+	attempt(mail, env, &outcome);
+	assert_int_equal(outcome.fates[0].fate, FATE_DEFERRED);
+	assert_non_null(strstr(outcome.fates[0].reply, "198.51.100."));
+	outcome_clear(&outcome);
+	envelope_free(env);
+}
+
+/* What could not be connected to is left out of the next attempts, until nothing else is left. */
+static void
+test_suspended(void **state)
+{
+	struct mail *mail = *state;
+	struct script_server *server = script_server_new("127.0.0.1", &(struct script){0}, 1);
+	char *record =
+	    xasprintf("remote_host=127.0.0.1\nremote_port=%u\n", (unsigned)closed_port());
+	uint64_t id;
+	struct envelope *env;
+	struct outcome outcome;
+	unsigned i;
+
+	(void)mail_route(mail, record);
+	id = route_to(mail, server, "priority=2\n");
+	env = mail_commit(mail, "s@example.org", body, one);
+	for (i = 0; i < 3; i++) {
+		attempt(mail, env, &outcome);
+		assert_int_equal(outcome.fates[0].fate, FATE_DELIVERED);
+		assert_int_equal(outcome.fates[0].route_id, id);
+		outcome_clear(&outcome);
+		assert_int_equal(mail_logged(mail, " tried ", NULL), 1);
+	}
+	assert_int_equal(mail_logged(mail, " remote-suspended ", "refused"), 1);
+	/* The other one goes as well: both are tried, all the same. */
+	script_server_free(server);
+	mail_run(mail, 2 * MAIL_IDLE_MS);
+	for (i = 0; i < 2; i++) {
+		attempt(mail, env, &outcome);
+		assert_int_equal(outcome.fates[0].fate, FATE_DEFERRED);
+		assert_int_equal(outcome.fates[0].route_id, id);
+		outcome_clear(&outcome);
+		/* At first the second one alone: the first is still left out. */
+		assert_int_equal(mail_logged(mail, " tried ", NULL), i == 0 ? 2 : 4);
+	}
+	assert_int_equal(health_count(mail->health), 2);
+	envelope_free(env);
+	free(record);
+}
+
+/* Two routes that lead to one address by two names: what failed is not tried twice. */
+static void
+test_same_by_two_names(void **state)
+{
+	static const struct script busy = {.at = {[AT_MAIL] = "451 4.3.0 busy"}};
+	struct mail *mail = *state;
+	struct script_server *server = script_server_new("127.0.0.1", &busy, 1);
+	unsigned port = script_server_address(server).port;
+	char *records[2] = {xasprintf("remote_host=one.test\nremote_port=%u\n", port),
+			    xasprintf("remote_host=127.0.0.1\nremote_port=%u\npriority=2\n", port)};
+	struct envelope *env;
+	struct outcome outcome;
+
+	(void)mail_route(mail, records[0]);
+	(void)mail_route(mail, records[1]);
+	env = mail_commit(mail, "s@example.org", body, one);
+	attempt(mail, env, &outcome);
+	assert_int_equal(outcome.fates[0].fate, FATE_DEFERRED);
+	assert_string_equal(outcome.fates[0].remote_name, "one.test");
+	assert_int_equal(script_server_heard(server, "MAIL FROM"), 1);
+	assert_int_equal(mail_logged(mail, " passed-over ", "has failed"), 1);
+	outcome_clear(&outcome);
+	envelope_free(env);
+	free(records[0]);
+	free(records[1]);
+	script_server_free(server);
+}
+
+/* ---- races ---- */
+
+/* Takes no connection: a socket that listens, its backlog full. */
+struct black_hole {
+	int fds[5];
+};
+
+static struct black_hole
+black_hole_open(const char *address, uint16_t port)
+{
+	struct black_hole hole;
+	struct sockaddr_storage ss;
+	struct netaddr at;
+	socklen_t len;
+	size_t i;
+
+	assert_int_equal(netaddr_parse(address, &at), 0);
+	at.port = port;
+	len = netaddr_to_sockaddr(&at, &ss);
+	for (i = 0; i < 5; i++) {
+		hole.fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		assert_true(hole.fds[i] >= 0);
+		if (i == 0) {
+			assert_int_equal(bind(hole.fds[0], (struct sockaddr *)&ss, len), 0);
+			assert_int_equal(listen(hole.fds[0], 0), 0);
+		} else {
+			(void)connect(hole.fds[i], (struct sockaddr *)&ss, len);
+		}
+	}
+	return hole;
+}
+
+static void
+black_hole_close(const struct black_hole *hole)
+{
+	size_t i;
+
+	for (i = 0; i < 5; i++)
+		assert_int_equal(close(hole->fds[i]), 0);
+}
+
+static void
+set_connect_ms(struct mail *mail, int64_t connect_ms)
+{
+	struct hops_options options = mail->hops_options;
+
+	options.client.connect_ms = connect_ms;
+	hops_configure(mail->hops, &options);
+}
+
+static char *
+route_to_both(uint16_t port)
+{
+	return xasprintf("remote_host=both.test\nremote_port=%u\n", (unsigned)port);
+}
+
+/* both.test's first address does not answer: the second takes the mail, once. */
+static void
+test_race(void **state)
+{
+	struct mail *mail = *state;
+	struct script_server *server = script_server_new("127.0.0.1", &(struct script){0}, 1);
+	uint16_t port = script_server_address(server).port;
+	struct black_hole hole = black_hole_open("127.0.0.3", port);
+	char *record = route_to_both(port);
+	struct envelope *env;
+	struct outcome outcome;
+	int64_t begin;
+
+	set_connect_ms(mail, MAIL_PATIENCE_MS);
+	(void)mail_route(mail, record);
+	env = mail_commit(mail, "s@example.org", body, one);
+	begin = mail_now_ms();
+	attempt(mail, env, &outcome);
+	assert_int_equal(outcome.fates[0].fate, FATE_DELIVERED);
+	assert_true(mail_now_ms() - begin < MAIL_PATIENCE_MS / 2);
+	assert_non_null(strstr(outcome.fates[0].remote, "[127.0.0.1]"));
+	assert_int_equal(script_server_messages(server), 1);
+	assert_int_equal(mail_logged(mail, " tried ", NULL), 0);
+	outcome_clear(&outcome);
+	envelope_free(env);
+	free(record);
+	black_hole_close(&hole);
+	script_server_free(server);
+}
+
+/* Two recipients, one of whom the second address puts off: the first address was not tried, so its
+ * turn is still to come; in vain. */
+static void
+test_race_leaves_open(void **state)
+{
+	static const struct script script = {.at = {[AT_RCPT] = "250 ok|450 4.2.0 later"}};
+	struct mail *mail = *state;
+	struct script_server *server = script_server_new("127.0.0.1", &script, 1);
+	uint16_t port = script_server_address(server).port;
+	struct black_hole hole = black_hole_open("127.0.0.3", port);
+	char *record = route_to_both(port);
+	struct envelope *env;
+	struct outcome outcome;
+
+	set_connect_ms(mail, 6 * HOPS_RACE_MS);
+	(void)mail_route(mail, record);
+	env = mail_commit(mail, "s@example.org", body, two);
+	attempt(mail, env, &outcome);
+	assert_int_equal(outcome.fates[0].fate, FATE_DELIVERED);
+	assert_int_equal(outcome.fates[1].fate, FATE_DEFERRED);
+	assert_string_equal(outcome.fates[1].status, "4.4.1");
+	assert_int_equal(script_server_messages(server), 1);
+	assert_int_equal(mail_logged(mail, " tried ", NULL), 2);
+	assert_int_equal(mail_logged(mail, " tried ", "stage=RCPT"), 1);
+	assert_int_equal(mail_logged(mail, " tried ", "[127.0.0.3]"), 1);
+	outcome_clear(&outcome);
+	envelope_free(env);
+	free(record);
+	black_hole_close(&hole);
+	script_server_free(server);
+}
+
+/* The rival refuses and the first one stands up too late: each is told of in the log, once. */
+static void
+test_race_is_lost(void **state)
+{
+	struct mail *mail = *state;
+	uint16_t port = closed_port();
+	struct black_hole hole = black_hole_open("127.0.0.3", port);
+	char *record = route_to_both(port);
+	struct envelope *env;
+	struct outcome outcome;
+
+	set_connect_ms(mail, 2 * HOPS_RACE_MS);
+	(void)mail_route(mail, record);
+	env = mail_commit(mail, "s@example.org", body, one);
+	attempt(mail, env, &outcome);
+	assert_int_equal(outcome.fates[0].fate, FATE_DEFERRED);
+	assert_string_equal(outcome.fates[0].status, "4.4.1");
+	assert_int_equal(mail_logged(mail, " tried ", NULL), 2);
+	assert_int_equal(mail_logged(mail, " tried ", "127.0.0.1"), 1);
+	assert_int_equal(mail_logged(mail, " tried ", "127.0.0.3"), 1);
+	assert_int_equal(health_count(mail->health), 2);
+	outcome_clear(&outcome);
+	envelope_free(env);
+	free(record);
+	black_hole_close(&hole);
 }
 
 /* No route and an address literal: the address itself, port 25; not one that can be reached at all:
@@ -526,6 +780,12 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_addresses, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_skipped, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_local_ips, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_absent_local_ip, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_suspended, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_same_by_two_names, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_race, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_race_leaves_open, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_race_is_lost, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_literal, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_mx_unknown, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_sharing, setup, teardown),

@@ -24,8 +24,8 @@ enum { ERRANDS_MAX = 200 };
 
 static const char *const to[] = {"one@example.net", NULL};
 
-struct errand {
-	struct client_job job;
+struct sent {
+	struct errand errand;
 	struct client_recipient recipient;
 	unsigned finished;
 };
@@ -33,7 +33,7 @@ struct errand {
 struct scene {
 	struct mail *mail;
 	struct envelope *env;
-	struct errand errands[ERRANDS_MAX];
+	struct sent errands[ERRANDS_MAX];
 	size_t count, finished;
 };
 
@@ -41,45 +41,46 @@ static void
 finished(void *ctx, struct client_job *job)
 {
 	struct scene *scene = ctx;
-	struct errand *errand = (struct errand *)((char *)job - offsetof(struct errand, job));
+	struct sent *sent = (struct sent *)((char *)job - offsetof(struct sent, errand.job));
 
 	assert_int_equal(client_job_open(job), 0);
-	assert_int_equal(errand->finished++, 0);
+	assert_int_equal(sent->finished++, 0);
 	scene->finished++;
 }
 
-static struct plan_try
-try_of(const struct script_server *server, const char *local)
+static struct client_target
+target_of(const struct script_server *server, const char *local)
 {
-	struct plan_try try = {.remote = script_server_address(server)};
+	struct client_target target = {
+	    .remote = script_server_address(server), .name = "next.test", .tls = ROUTE_TLS_NONE};
 
 	if (local != NULL)
-		assert_int_equal(netaddr_parse(local, &try.local), 0);
-	return try;
+		assert_int_equal(netaddr_parse(local, &target.local), 0);
+	return target;
 }
 
 static void
-send_by(struct scene *scene, const struct plan_try *try)
+send_by(struct scene *scene, const struct client_target *target)
 {
-	struct errand *errand = &scene->errands[scene->count++];
+	struct sent *sent = &scene->errands[scene->count++];
 
 	assert_true(scene->count <= ERRANDS_MAX);
-	errand->recipient.address = scene->env->recipients[0].address;
-	errand->job = (struct client_job){.envelope = scene->env,
-					  .count = 1,
-					  .recipients = &errand->recipient,
-					  .finished = finished,
-					  .ctx = scene};
-	hops_send(scene->mail->hops, try, &errand->job);
-	assert_int_equal(errand->finished, 0);
+	sent->recipient.address = scene->env->recipients[0].address;
+	sent->errand.job = (struct client_job){.envelope = scene->env,
+					       .count = 1,
+					       .recipients = &sent->recipient,
+					       .finished = finished,
+					       .ctx = scene};
+	hops_send(scene->mail->hops, target, &sent->errand);
+	assert_int_equal(sent->finished, 0);
 }
 
 static void
 send_to(struct scene *scene, const struct script_server *server)
 {
-	const struct plan_try try = try_of(server, NULL);
+	const struct client_target target = target_of(server, NULL);
 
-	send_by(scene, &try);
+	send_by(scene, &target);
 }
 
 static bool
@@ -101,13 +102,13 @@ accepted(const struct scene *scene)
 }
 
 static struct scene *
-scene_new(unsigned total, unsigned per_hop)
+scene_new(unsigned total, unsigned per_host)
 {
 	struct scene *scene = xcalloc(1, sizeof *scene);
 
 	scene->mail = mail_new();
 	scene->mail->hops_options.total = total;
-	scene->mail->hops_options.per_hop = per_hop;
+	scene->mail->hops_options.per_host = per_host;
 	mail_open(scene->mail);
 	scene->env = mail_commit(scene->mail, "s@example.org", "Subject: x\r\n\r\nx\r\n", to);
 	return scene;
@@ -121,7 +122,7 @@ scene_free(struct scene *scene)
 	mail_close(scene->mail);
 	envelope_free(scene->env);
 	for (i = 0; i < scene->count; i++)
-		client_job_clear(&scene->errands[i].job);
+		client_job_clear(&scene->errands[i].errand.job);
 	mail_free(scene->mail);
 	free(scene);
 }
@@ -177,9 +178,9 @@ test_local(void **state)
 
 	(void)state;
 	for (i = 0; i < 3; i++) {
-		struct plan_try try = try_of(server, locals[i]);
+		struct client_target target = target_of(server, locals[i]);
 
-		send_by(scene, &try);
+		send_by(scene, &target);
 		mail_until(scene->mail, all_finished, scene);
 	}
 	assert_int_equal(accepted(scene), 3);
@@ -191,13 +192,15 @@ test_local(void **state)
 	}
 	/* An address that this host has not: at once, and nobody else's trouble. */
 	{
-		struct plan_try try = try_of(server, "192.0.2.1");
+		struct client_target target = target_of(server, "192.0.2.1");
 
-		send_by(scene, &try);
+		send_by(scene, &target);
 		mail_until(scene->mail, all_finished, scene);
 		assert_int_equal(scene->errands[3].recipient.verdict, CLIENT_TEMPORARY);
 		assert_int_equal(scene->errands[3].recipient.stage, CLIENT_STAGE_CONNECT);
-		assert_true(scene->errands[3].job.unreachable);
+		assert_true(scene->errands[3].errand.job.unreachable);
+		assert_true(scene->errands[3].errand.absent);
+		assert_int_equal(health_count(scene->mail->health), 0);
 	}
 	scene_free(scene);
 	script_server_free(server);
@@ -425,6 +428,137 @@ test_narrow(void **state)
 	script_server_free(server);
 }
 
+static bool
+second_is_finished(void *ctx)
+{
+	const struct scene *scene = ctx;
+
+	return scene->errands[1].finished > 0;
+}
+
+/* ... but not for ever: when the time is over, what still waits gets a session of its own. */
+static void
+test_narrow_ends(void **state)
+{
+	static const struct script scripts[] = {
+	    {.features = "SIZE", .at = {[AT_DOT] = "silence"}},
+	    {.at = {[AT_GREETING] = "421 4.7.0 too many connections"}},
+	    {0}};
+	struct script_server *server = script_server_new("127.0.0.1", scripts, 3);
+	struct scene *scene = scene_new(100, 10);
+	struct hops_options options = scene->mail->hops_options;
+
+	(void)state;
+	options.client.remote_command_ms = 2 * MAIL_PATIENCE_MS;
+	options.narrow_ms = 200;
+	hops_configure(scene->mail->hops, &options);
+	send_to(scene, server);
+	mail_until(scene->mail, some_message, server);
+	send_to(scene, server);
+	mail_until(scene->mail, second_is_finished, scene);
+	assert_int_equal(scene->errands[0].finished, 0);
+	assert_int_equal(accepted(scene), 1);
+	assert_int_equal(script_server_connections(server), 3);
+	scene_free(scene);
+	script_server_free(server);
+}
+
+/* ---- one host, several hops ---- */
+
+/* A session is for the name and the policy that it was opened for. */
+static void
+test_not_shared(void **state)
+{
+	static const struct {
+		const char *name;
+		enum route_tls tls;
+	} ways[] = {{"a.test", ROUTE_TLS_NONE},
+		    {"b.test", ROUTE_TLS_NONE},
+		    {"a.test", ROUTE_TLS_MAY},
+		    {NULL, ROUTE_TLS_NONE}};
+	struct script_server *server = script_server_new("127.0.0.1", &(struct script){0}, 1);
+	struct scene *scene = scene_new(10, 10);
+	struct hops_options options = scene->mail->hops_options;
+	size_t i, j;
+
+	(void)state;
+	options.client.idle_ms = 2 * MAIL_PATIENCE_MS;
+	hops_configure(scene->mail->hops, &options);
+	for (j = 0; j < 3; j++)
+		for (i = 0; i < 4; i++) {
+			struct client_target target = target_of(server, NULL);
+
+			target.name = ways[i].name;
+			target.tls = ways[i].tls;
+			send_by(scene, &target);
+			mail_until(scene->mail, all_finished, scene);
+		}
+	assert_int_equal(accepted(scene), 12);
+	assert_int_equal(script_server_connections(server), 4);
+	scene_free(scene);
+	script_server_free(server);
+}
+
+/* The limit of a host is one for all its hops; each of them gets its turn. */
+static void
+test_host_limit(void **state)
+{
+	static const char *const hops_of_host[] = {"a.test", "b.test", "c.test"};
+	unsigned limit;
+
+	(void)state;
+	for (limit = 1; limit <= 2; limit++) {
+		struct script_server *server =
+		    script_server_new("127.0.0.1", &(struct script){0}, 1);
+		struct scene *scene = scene_new(100, limit);
+		size_t i, j;
+
+		for (i = 0; i < 3; i++)
+			for (j = 0; j < 30; j++) {
+				struct client_target target = target_of(server, NULL);
+
+				target.name = hops_of_host[i];
+				send_by(scene, &target);
+			}
+		while (scene->finished < scene->count) {
+			assert_int_equal(loop_once(scene->mail->loop, 10), 0);
+			assert_true(hops_sessions(scene->mail->hops) <= limit);
+		}
+		assert_int_equal(accepted(scene), 90);
+		assert_int_equal(script_server_messages(server), 90);
+		/* In turns, but not a session for each message. */
+		assert_in_range(script_server_connections(server), 3, 20);
+		scene_free(scene);
+		script_server_free(server);
+	}
+}
+
+/* A hop that never runs dry does not keep another one of its host waiting. */
+static void
+test_host_fair(void **state)
+{
+	static const struct script slow = {.at = {[AT_DOT] = "bytes:250 2.0.0 slowly"}};
+	struct script_server *server = script_server_new("127.0.0.1", &slow, 1);
+	struct scene *scene = scene_new(100, 2);
+	struct busy busy = {.scene = scene, .server = server};
+	struct client_target target = target_of(server, NULL);
+	int i;
+
+	(void)state;
+	for (i = 0; i < 100; i++)
+		send_by(scene, &target);
+	mail_until(scene->mail, some_message, server);
+	busy.first = scene->count;
+	target.name = "other.test";
+	send_by(scene, &target);
+	mail_until(scene->mail, first_is_finished, &busy);
+	assert_true(scene->finished < 90);
+	mail_until(scene->mail, all_finished, scene);
+	assert_int_equal(accepted(scene), 101);
+	scene_free(scene);
+	script_server_free(server);
+}
+
 static void
 test_dead(void **state)
 {
@@ -443,7 +577,7 @@ test_dead(void **state)
 		assert_int_equal(accepted(scene), 0);
 		for (j = 0; j < 30; j++) {
 			assert_int_equal(scene->errands[j].recipient.verdict, CLIENT_TEMPORARY);
-			assert_true(scene->errands[j].job.unreachable);
+			assert_true(scene->errands[j].errand.job.unreachable);
 			assert_int_equal(scene->errands[j].recipient.from_remote, i < 2);
 		}
 		mail_until(scene->mail, no_sessions, scene);
@@ -591,6 +725,10 @@ main(void)
 	    cmocka_unit_test(test_fair),
 	    cmocka_unit_test(test_line_goes_on),
 	    cmocka_unit_test(test_narrow),
+	    cmocka_unit_test(test_narrow_ends),
+	    cmocka_unit_test(test_not_shared),
+	    cmocka_unit_test(test_host_limit),
+	    cmocka_unit_test(test_host_fair),
 	    cmocka_unit_test(test_dead),
 	    cmocka_unit_test(test_one_a_connection),
 	    cmocka_unit_test(test_closed_while_idle),
