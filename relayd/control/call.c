@@ -2,6 +2,7 @@
 #include "relayd/control/call.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "common/xalloc.h"
@@ -10,13 +11,16 @@ struct call {
 	const struct control_services *services;
 	struct protocol_request request;
 	char *user;
+	struct upload **upload;
+	json_t *further; /* members of the answer; NULL: none */
 	void (*answered)(void *ctx, const struct strbuf *line); /* NULL: detached */
 	void *ctx;
 };
 
 struct call *
 call_new(const struct control_services *services, struct protocol_request *request,
-	 const char *user, void (*answered)(void *ctx, const struct strbuf *line), void *ctx)
+	 const char *user, struct upload **upload,
+	 void (*answered)(void *ctx, const struct strbuf *line), void *ctx)
 {
 	struct call *call = xcalloc(1, sizeof(*call));
 
@@ -24,6 +28,7 @@ call_new(const struct control_services *services, struct protocol_request *reque
 	call->request = *request;
 	*request = (struct protocol_request){0};
 	call->user = xstrdup(user);
+	call->upload = upload;
 	call->answered = answered;
 	call->ctx = ctx;
 	return call;
@@ -45,6 +50,12 @@ const char *
 call_user(const struct call *call)
 {
 	return call->user;
+}
+
+struct upload **
+call_upload(const struct call *call)
+{
+	return call->upload;
 }
 
 const char *
@@ -77,6 +88,17 @@ call_integer(const struct call *call, const char *name, json_int_t least, json_i
 	return 0;
 }
 
+int
+call_string(const struct call *call, const char *name, const char **value, struct error *why)
+{
+	const json_t *member = json_object_get(call->request.params, name);
+
+	*value = json_string_value(member);
+	if (member != NULL && !json_is_null(member) && *value == NULL)
+		return error_set(why, ERROR_USAGE, "%s must be a string", name);
+	return 0;
+}
+
 /* Give the line away and end the call. The callback may free whatever holds the call. */
 static void
 finish(struct call *call, struct strbuf *line)
@@ -88,6 +110,7 @@ finish(struct call *call, struct strbuf *line)
 	if (call->request.id == NULL)
 		strbuf_reset(line);
 	protocol_request_clear(&call->request);
+	json_decref(call->further);
 	free(call->user);
 	free(call);
 	if (answered != NULL)
@@ -96,10 +119,20 @@ finish(struct call *call, struct strbuf *line)
 }
 
 void
+call_put(struct call *call, const char *name, json_t *value)
+{
+	if (call->further == NULL)
+		call->further = json_object();
+	json_object_set_new(call->further, name, value);
+}
+
+void
 call_answer(struct call *call, json_t *result)
 {
 	struct strbuf line = STRBUF_INIT;
 
+	if (call->further != NULL)
+		json_object_update(result, call->further);
 	protocol_write_result(&line, call->request.id, result);
 	finish(call, &line);
 }
@@ -109,7 +142,7 @@ call_refuse(struct call *call, const struct error *why, const char *hint)
 {
 	struct strbuf line = STRBUF_INIT;
 
-	protocol_write_error(&line, call->request.id, why, hint);
+	protocol_write_error_data(&line, call->request.id, why, hint, call->further);
 	finish(call, &line);
 }
 
@@ -131,6 +164,20 @@ call_unknown(struct call *call)
 	protocol_write_rpc_error(&line, call->request.id, PROTOCOL_METHOD_NOT_FOUND, message.data);
 	strbuf_clear(&message);
 	finish(call, &line);
+}
+
+json_t *
+call_text(const char *text)
+{
+	struct strbuf clean = STRBUF_INIT;
+	json_t *value;
+
+	if (text == NULL)
+		return json_null();
+	strbuf_escaped(&clean, text, strlen(text));
+	value = json_string(clean.len > 0 ? clean.data : "");
+	strbuf_clear(&clean);
+	return value;
 }
 
 json_t *

@@ -17,11 +17,12 @@
 #include "relayd/control/control.h"
 
 struct call;
+struct upload;
 
 /* `request` becomes the call's. `user` (copied) is who asks, "lea" or "uid 1000". `answered` gets
  * the line to send, empty for a notification, which is answered by nothing. */
 struct call *call_new(const struct control_services *services, struct protocol_request *request,
-		      const char *user, void (*answered)(void *ctx, const struct strbuf *line),
+		      const char *user, struct upload **upload, void (*answered)(void *ctx, const struct strbuf *line),
 		      void *ctx);
 
 /* Nobody waits for the answer any more: `answered` is not called. */
@@ -29,6 +30,9 @@ void call_detach(struct call *call);
 
 const struct control_services *call_services(const struct call *call);
 const char *call_user(const struct call *call);
+
+/* Where the console keeps the rows that it sends. */
+struct upload **call_upload(const struct call *call);
 const char *call_method(const struct call *call);
 
 /* The members of "params"; handlers may take secrets out of them. */
@@ -39,6 +43,12 @@ json_t *call_params(const struct call *call);
 int call_integer(const struct call *call, const char *name, json_int_t least, json_int_t most,
 		 json_int_t *value, struct error *why);
 
+/* A further member of the answer, whichever it will be: of the result, or of the error's data. */
+void call_put(struct call *call, const char *name, json_t *value_stolen);
+
+/* A text among them; NULL where it is absent or null. -1 and `why` if it is something else. */
+int call_string(const struct call *call, const char *name, const char **value, struct error *why);
+
 void call_answer(struct call *call, json_t *result_stolen);
 void call_refuse(struct call *call, const struct error *why,
 		 const char *hint);                        /* hint: NULL for none */
@@ -47,5 +57,9 @@ void call_unknown(struct call *call);                      /* no such method */
 
 /* A point of time in answers: RFC 3339 in UTC, to the second; new reference. */
 json_t *call_time(int64_t wall_ms);
+
+/* Words of a stranger in answers: what is not UTF-8 is shown as \xNN, as are controls. NULL: null. New
+ * reference. */
+json_t *call_text(const char *text);
 
 #endif

@@ -11,6 +11,7 @@
 #include "common/strbuf.h"
 #include "common/xalloc.h"
 #include "relayd/control/call.h"
+#include "relayd/control/upload.h"
 #include "relayd/control/verbs.h"
 #include "relayd/net/conn.h"
 #include "relayd/net/listener.h"
@@ -32,6 +33,7 @@ struct console {
 	uid_t uid;
 	pid_t pid;
 	char *user;           /* looked up for the first request that changes something */
+	struct upload *upload; /* rows that it sends; NULL: none yet */
 	struct call *waiting; /* a request whose answer is not there yet */
 	size_t scanned;       /* bytes behind the last request that hold no newline */
 	bool ended;           /* it will send no more, but may wait for an answer */
@@ -52,6 +54,7 @@ console_free(struct console *console)
 
 	if (console->waiting != NULL)
 		call_detach(console->waiting);
+	upload_free(console->upload);
 	if (console->previous != NULL)
 		console->previous->next = console->next;
 	else
@@ -148,14 +151,15 @@ console_request(struct console *console, const char *line, size_t len)
 		return 0;
 	}
 	verb = verbs_find(request.method);
-	if (verb != NULL && verb->writes)
+	/* The pieces of a long request are one. */
+	if (verb != NULL && verb->writes && !json_is_true(json_object_get(request.params, "more")))
 		log_event(services->log, LOG_LEVEL_INFO, 0, "control",
 			  LOG_S("method", verb->method), LOG_S("user", console_user(console)),
 			  LOG_U("uid", (uint64_t)console->uid),
 			  LOG_U("pid", (uint64_t)console->pid));
 	call =
 	    call_new(services, &request, verb != NULL && verb->writes ? console_user(console) : "",
-		     console_answered, console);
+		     &console->upload, console_answered, console);
 	/* Set before it runs: an answer that comes at once takes it away again. */
 	console->waiting = call;
 	if (verb != NULL)

@@ -3,13 +3,31 @@
 
 #include <string.h>
 
+#include "relayd/control/change_params.h"
+#include "relayd/control/edit_params.h"
+
 static const struct verb verbs[] = {
     {"queue.count", false, "", verb_queue_count},
     {"queue.list", false, "after|limit", verb_queue_list},
-    {"routes.add", true, "route|routes", verb_routes_add},
-    {"routes.del", true, "ids", verb_routes_del},
+    {"routes.add", true, EDIT_ADD_PARAMS "|" CHANGE_PARAMS, verb_routes_edit},
+    {"routes.batch", true, "commands|" CHANGE_PARAMS, verb_routes_batch},
+    {"routes.check", false, "after|limit|routes", verb_routes_check},
+    {"routes.confirm", true, "", verb_routes_confirm},
+    {"routes.del", true, EDIT_IDS_PARAMS "|" CHANGE_PARAMS, verb_routes_edit},
+    {"routes.diff", false, "columns|lines|more|prune|from", verb_routes_diff},
+    {"routes.disable", true, EDIT_IDS_PARAMS "|" CHANGE_PARAMS, verb_routes_edit},
+    {"routes.enable", true, EDIT_IDS_PARAMS "|" CHANGE_PARAMS, verb_routes_edit},
+    {"routes.explain", false, "recipient|sender|login", verb_routes_explain},
     {"routes.get", false, "id", verb_routes_get},
-    {"routes.list", false, "after|limit|form", verb_routes_list},
+    {"routes.health", false, "", verb_routes_health},
+    {"routes.import", true, "columns|lines|more|prune|" CHANGE_PARAMS, verb_routes_import},
+    {"routes.list", false, "after|limit|form|filter|sort|cursor|at", verb_routes_list},
+    {"routes.log", false, "id|after|limit", verb_routes_log},
+    {"routes.move", true, EDIT_MOVE_PARAMS "|" CHANGE_PARAMS, verb_routes_edit},
+    {"routes.probe", false, "ids|timeout_ms", verb_routes_probe},
+    {"routes.set", true, EDIT_SET_PARAMS "|" CHANGE_PARAMS, verb_routes_edit},
+    {"routes.stats", false, "after|limit|filter|all", verb_routes_stats},
+    {"routes.undo", true, "revision|" CHANGE_PARAMS, verb_routes_undo},
     {"server.reload", true, "", verb_server_reload},
     {"server.status", false, "", verb_server_status},
     {"server.version", false, "", verb_server_version},
@@ -25,8 +43,8 @@ verbs_find(const char *method)
 	return NULL;
 }
 
-static bool
-is_known(const char *params, const char *name)
+bool
+verbs_is_param(const char *params, const char *name)
 {
 	size_t len = strlen(name), item;
 
@@ -51,7 +69,7 @@ verbs_run(const struct verb *verb, struct call *call)
 
 	json_object_foreach(call_params(call), name, value)
 	{
-		if (is_known(verb->params, name))
+		if (verbs_is_param(verb->params, name))
 			continue;
 		error_set(&why, ERROR_USAGE, "%s has no parameter '%s'", verb->method, name);
 		call_misused(call, why.text);

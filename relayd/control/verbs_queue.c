@@ -39,21 +39,6 @@ state_name(enum recipient_state state)
 	return "open";
 }
 
-/* Words of a stranger: what is not UTF-8 is shown as \xNN, as are controls. */
-static json_t *
-text_or_null(const char *text)
-{
-	struct strbuf clean = STRBUF_INIT;
-	json_t *value;
-
-	if (text == NULL)
-		return json_null();
-	strbuf_escaped(&clean, text, strlen(text));
-	value = json_string(clean.len > 0 ? clean.data : "");
-	strbuf_clear(&clean);
-	return value;
-}
-
 static json_t *
 message_object(const struct queue_entry *entry)
 {
@@ -64,11 +49,11 @@ message_object(const struct queue_entry *entry)
 	for (size_t i = 0; i < env->recipient_count; i++)
 		json_array_append_new(recipients,
 				      json_pack("{s:o, s:s, s:o}", "address",
-						text_or_null(env->recipients[i].address), "state",
+						call_text(env->recipients[i].address), "state",
 						state_name(env->recipients[i].state), "last_reply",
-						text_or_null(env->recipients[i].last_reply)));
+						call_text(env->recipients[i].last_reply)));
 	return json_pack("{s:I, s:o, s:o, s:I, s:I, s:o, s:o, s:s, s:o}", "id", (json_int_t)env->id,
-			 "sender", text_or_null(env->sender), "login", text_or_null(env->login),
+			 "sender", call_text(env->sender), "login", call_text(env->login),
 			 "size", (json_int_t)env->size, "attempts", (json_int_t)env->attempts,
 			 "added", call_time(env->arrived_ms), "next_attempt", call_time(next_ms),
 			 "status", status_name(entry->status), "recipients", recipients);

@@ -15,6 +15,19 @@ put_number(json_t *object, const char *name, uint64_t number)
 	json_object_set_new(object, name, json_integer((json_int_t)number));
 }
 
+/* The change that waits to be confirmed. */
+static void
+put_timed(json_t *status, const struct changes *changes)
+{
+	struct journal_timed timed = changes_timed(changes);
+
+	json_object_set_new(status, "confirm_revision",
+			    timed.revision != 0 ? json_integer((json_int_t)timed.revision)
+						: json_null());
+	json_object_set_new(status, "confirm_by",
+			    timed.revision != 0 ? call_time(timed.confirm_by_ms) : json_null());
+}
+
 void
 verb_server_status(struct call *call)
 {
@@ -34,6 +47,7 @@ verb_server_status(struct call *call)
 	put_number(status, "uptime_s", up_ms > 0 ? (uint64_t)up_ms / 1000 : 0);
 	put_number(status, "revision", changes_revision(services->changes));
 	put_number(status, "routes", table_count(changes_table(services->changes)));
+	put_timed(status, services->changes);
 	put_number(status, "queue_messages", queue.messages);
 	put_number(status, "queue_active", queue.active);
 	put_number(status, "delivered", queue.delivered);

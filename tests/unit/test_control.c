@@ -26,6 +26,7 @@
 #include "common/protocol.h"
 #include "common/xalloc.h"
 #include "relayd/control/control.h"
+#include "relayd/control/pasts.h"
 
 enum { PATIENCE_MS = 30000 };
 
@@ -38,6 +39,7 @@ struct fixture {
 	struct spool *spool;
 	struct queue *queue;
 	struct control_services services;
+	struct pasts *pasts;
 	struct control *control;
 	size_t statuses; /* how many server.status were worked off */
 	int reload_code; /* ERROR_NONE: it works */
@@ -110,9 +112,11 @@ set_up(void **state)
 							   .retry_ms = retry_ms,
 							   .retry_count = 1,
 							   .lifetime_ms = 86400000});
+	fixture->pasts = pasts_new(fixture->loop, fixture->changes);
 	fixture->services =
 	    (struct control_services){.loop = fixture->loop,
 				      .changes = fixture->changes,
+				      .pasts = fixture->pasts,
 				      .queue = fixture->queue,
 				      .spool = fixture->spool,
 				      .hostname = "relay.example",
@@ -144,6 +148,7 @@ tear_down(void **state)
 	struct fixture *fixture = *state;
 
 	control_free(fixture->control);
+	pasts_free(fixture->pasts);
 	queue_free(fixture->queue);
 	changes_close(fixture->changes);
 	spool_close(fixture->spool);
@@ -298,22 +303,37 @@ static void
 test_add_list_del(void **state)
 {
 	struct fixture *fixture = *state;
+	const struct passwd *entry = getpwuid(getuid());
+	const char *who = entry != NULL ? entry->pw_name : "";
+	char *expected;
 
 	assert_result(fixture, "routes.list", "{\"form\":\"lines\"}", nothing_there);
 	assert_result(fixture, "routes.list", "{}",
 		      "{\"revision\":0,\"count\":0,\"routes\":[],\"next\":null}");
-	assert_result(fixture, "routes.add",
-		      "{\"route\":{\"destination\":\"Tmail.IO\",\"remote_host\":\"a\",\"remote_"
-		      "port\":2525,\"priority\":\"3\"}}",
-		      "{\"revision\":1,\"routes\":[{\"id\":1,\"destination\":\"tmail.io\",\"user\":"
+	expected =
+	    xasprintf("{\"revision\":1,\"dry_run\":false,\"added\":1,\"changed\":0,\"deleted\":0,"
+		      "\"confirm_by\":null,"
+		      "\"routes\":[{\"id\":1,\"destination\":\"tmail.io\",\"user\":"
 		      "null,\"mail_from\":null,"
 		      "\"priority\":3,\"weight\":1,\"remote_host\":\"a\",\"remote_port\":2525,"
 		      "\"local_ips\":null,"
 		      "\"remote_login\":null,\"has_password\":false,\"tls\":null,\"enabled\":true,"
-		      "\"comment\":null}],"
+		      "\"comment\":null,\"group_rank\":1,\"shared_with\":[],\"state\":"
+		      "\"unknown\",\"rate_1m\":0.0,\"deferred_1h\":null,\"revision\":1,"
+		      "\"changed_by\":\"%s\"}],"
 		      "\"lines\":\"1 - Destination host: tmail.io - Prority: 3 - Local IPs: "
 		      "default - Remote host: "
-		      "a:2525\\n\"}");
+		      "a:2525\\n\",\"changes\":[{\"what\":\"add\",\"id\":1,\"fields\":["
+		      "{\"field\":\"destination\",\"from\":null,\"to\":\"tmail.io\"},"
+		      "{\"field\":\"remote_host\",\"from\":null,\"to\":\"a\"},"
+		      "{\"field\":\"remote_port\",\"from\":null,\"to\":2525},"
+		      "{\"field\":\"priority\",\"from\":null,\"to\":3}]}],\"left_out\":0}",
+		      who);
+	assert_result(fixture, "routes.add",
+		      "{\"route\":{\"destination\":\"Tmail.IO\",\"remote_host\":\"a\",\"remote_"
+		      "port\":2525,\"priority\":\"3\"}}",
+		      expected);
+	free(expected);
 	json_decref(ask(fixture, "routes.add",
 			"{\"routes\":[{\"remote_host\":\"b\"},{\"remote_host\":\"c\"}]}", NULL));
 	assert_result(fixture, "routes.list", "{\"form\":\"lines\",\"after\":1}",
@@ -331,8 +351,18 @@ test_add_list_del(void **state)
 		     "7\",\"data\":{\"name\":\"not_found\",\"hint\":\"tmail routes list -o "
 		     "id\"}}");
 	assert_int_equal(table_count(changes_table(fixture->changes)), 3);
-	assert_result(fixture, "routes.del", "{\"ids\":[3,1,3]}",
-		      "{\"revision\":3,\"routes\":[],\"lines\":\"\"}");
+	/* What it would be, and nothing done. */
+	assert_result(fixture, "routes.del", "{\"ids\":[3],\"dry_run\":true}",
+		      "{\"revision\":2,\"dry_run\":true,\"added\":0,\"changed\":0,\"deleted\":1,"
+		      "\"confirm_by\":null,"
+		      "\"routes\":[],\"lines\":\"\",\"changes\":[{\"what\":\"delete\",\"id\":3,"
+		      "\"fields\":[{\"field\":\"remote_host\",\"from\":\"c\",\"to\":null}]}],"
+		      "\"left_out\":0}");
+	assert_int_equal(table_count(changes_table(fixture->changes)), 3);
+	assert_error(fixture, "routes.del", "{\"ids\":[3],\"expected_revision\":1}",
+		     "{\"code\":4,\"message\":\"the routes are at revision 2, not "
+		     "1: revision 2 by root (routes 2, 3)\",\"data\":{\"name\":\"conflict\"}}");
+	json_decref(ask(fixture, "routes.del", "{\"ids\":[3,1,3]}", NULL));
 	assert_result(fixture, "routes.list", "{\"form\":\"lines\"}",
 		      "{\"revision\":3,\"count\":1,\"lines\":\"" LINE(2, "b") "\",\"next\":null}");
 }
@@ -650,8 +680,11 @@ test_half_closed(void **state)
 	assert_non_null(strstr(line, "\"id\":2,\"result\""));
 	free(line);
 	assert_heard(fixture, fd, &input,
-		     "{\"jsonrpc\":\"2.0\",\"id\":3,\"result\":{\"revision\":2,\"routes\":[],"
-		     "\"lines\":\"\"}}");
+		     "{\"jsonrpc\":\"2.0\",\"id\":3,\"result\":{\"revision\":2,\"dry_run\":false,"
+		     "\"added\":0,\"changed\":0,\"deleted\":1,\"confirm_by\":null,\"routes\":[],"
+		     "\"lines\":\"\","
+		     "\"changes\":[{\"what\":\"delete\",\"id\":1,\"fields\":[{\"field\":"
+		     "\"remote_host\",\"from\":\"x\",\"to\":null}]}],\"left_out\":0}}");
 	assert_end(fixture, fd, &input);
 	/* The end is seen while the only request waits for the disk. */
 	fd = dial(fixture);
