@@ -22,4 +22,7 @@ struct daemon_options {
 /* Run until SIGTERM or SIGINT. 0 after an orderly end; -1 and `why` if it could not start or go on. */
 int daemon_run(const struct daemon_options *options, struct error *why);
 
+/* Would a start find what the settings name? Beyond settings_read, and without starting anything. */
+int daemon_check(const struct settings *settings, struct error *why);
+
 #endif

@@ -134,8 +134,11 @@ main(int argc, char **argv)
 		return EXIT_FAILURE;
 	}
 	if (arguments.check) {
+		result = daemon_check(settings, &why);
+		if (result != 0)
+			(void)fprintf(stderr, "relayd: %s: %s\n", arguments.file, why.text);
 		settings_free(settings);
-		return EXIT_SUCCESS;
+		return result == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 	}
 	(void)umask(027);
 	(void)signal(SIGPIPE, SIG_IGN);

@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "common/xalloc.h"
@@ -41,6 +43,21 @@ identity_clear(struct identity *identity)
 	identity->name = NULL;
 }
 
+/*
+ * What is in memory (routes, the journal's and the protocol's buffers) has the passwords of next
+ * hops in it. A daemon that root has started can't be looked into at all; one that somebody has
+ * started for himself stays his own. Called after setresuid, which sets this anew.
+ */
+static int
+refuse_core_dumps(bool by_root, struct error *why)
+{
+	const struct rlimit none = {.rlim_cur = 0, .rlim_max = 0};
+
+	if (by_root ? prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 : setrlimit(RLIMIT_CORE, &none) != 0)
+		return error_sys(why, ERROR_DENIED, "core dumps can't be refused");
+	return 0;
+}
+
 int
 identity_become(const struct identity *identity, struct error *why)
 {
@@ -55,6 +72,8 @@ identity_become(const struct identity *identity, struct error *why)
 			return error_set(why, ERROR_BUG, "user %s: root could be had again",
 					 identity->name);
 	}
+	if (refuse_core_dumps(identity->uid != (uid_t)-1 || geteuid() == 0, why) != 0)
+		return -1;
 	/* Nothing that is executed from here on can gain rights; nothing is, but that is the point.
 	 */
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)

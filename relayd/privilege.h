@@ -18,7 +18,8 @@ struct identity {
 int identity_find(const char *user, struct identity *identity, struct error *why);
 void identity_clear(struct identity *identity);
 
-/* Drop to it, supplementary groups included, and make sure that there is no way back. */
+/* Drop to it, supplementary groups included, and make sure that there is no way back. Core dumps are
+ * refused from then on. */
 int identity_become(const struct identity *identity, struct error *why);
 
 #endif

@@ -98,14 +98,6 @@ check_word(cfg_t *cfg, cfg_opt_t *opt)
 	return rc;
 }
 
-static int
-refuse_section(cfg_t *cfg, cfg_opt_t *opt)
-{
-	cfg_error(cfg, own_format, "", "", opt->name,
-		  "this section is not supported by this version");
-	return -1;
-}
-
 static cfg_opt_t
 option_of(const struct settings_key *key)
 {
@@ -144,11 +136,10 @@ confuse_new(const char *file)
 	static const struct {
 		const char *name;
 		cfg_flag_t flags;
-		cfg_validate_callback_t check;
-	} sections[] = {{"listen", CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES, NULL},
-			{"tls", CFGF_MULTI, refuse_section},
-			{"limits", CFGF_NONE, NULL},
-			{"timeouts", CFGF_NONE, NULL}};
+	} sections[] = {{"listen", CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES},
+			{"tls", CFGF_NONE},
+			{"limits", CFGF_NONE},
+			{"timeouts", CFGF_NONE}};
 	enum { SECTIONS = sizeof(sections) / sizeof(sections[0]) };
 	cfg_opt_t root[ROOT_OPTIONS_MAX] = {{0}};
 	cfg_opt_t inner[SECTIONS][SECTION_KEYS_MAX] = {{{0}}};
@@ -160,8 +151,7 @@ confuse_new(const char *file)
 		root[count++] = (cfg_opt_t){.name = sections[i].name,
 					    .type = CFGT_SEC,
 					    .flags = sections[i].flags,
-					    .subopts = inner[i],
-					    .validcb = sections[i].check};
+					    .subopts = inner[i]};
 	}
 	cfg = cfg_init(root, CFGF_NONE);
 	if (cfg == NULL)
@@ -426,5 +416,6 @@ settings_free(struct settings *settings)
 	free(settings->retry_ms);
 	texts_free(settings->dns_servers, settings->dns_servers_count);
 	free(settings->listeners);
+	free(settings->tls.ca);
 	free(settings);
 }

@@ -42,6 +42,9 @@ struct settings {
 	struct settings_listener *listeners; /* at least one */
 	size_t listener_count;
 	struct {
+		char *ca; /* a file of certificates in PEM; NULL: the system's store */
+	} tls;
+	struct {
 		unsigned connections;            /* 2000 */
 		unsigned connections_per_client; /* 50 */
 		unsigned recipients;             /* 1000, per message */

@@ -132,6 +132,7 @@ the_least_file_has_all_defaults(void **state)
 	assert_int_equal(s->limits.errors, 20);
 	assert_int_equal(s->limits.outbound, 1000);
 	assert_int_equal(s->limits.outbound_per_host, 50);
+	assert_null(s->tls.ca);
 	assert_int_equal(s->timeouts.command_ms, 300000);
 	assert_int_equal(s->timeouts.data_ms, 600000);
 	assert_int_equal(s->timeouts.connect_ms, 30000);
@@ -160,7 +161,8 @@ every_key_is_taken(void **state)
 	    "listen \"[::]:25\" { auth = \"tls\" }\n"
 	    "limits { connections = 1 connections_per_client = 2 recipients = 3 errors = 4\n"
 	    "outbound = 5 outbound_per_host = 1000000 }\n"
-	    "timeouts { command = 1s data = 2m connect = 3s remote_command = 1d }\n",
+	    "timeouts { command = 1s data = 2m connect = 3s remote_command = 1d }\n"
+	    "tls { ca = \"/etc/ssl/own.pem\" }\n",
 	    self->pw_name);
 	struct settings *s = read_text(text);
 	char ip[NETADDR_TEXT_MAX];
@@ -169,6 +171,7 @@ every_key_is_taken(void **state)
 	assert_string_equal(s->hostname, "mail.example.org");
 	assert_string_equal(s->state_dir, "/srv/relayd");
 	assert_string_equal(s->control_socket, "/srv/relayd/sock");
+	assert_string_equal(s->tls.ca, "/etc/ssl/own.pem");
 	assert_string_equal(s->user, self->pw_name);
 	assert_int_equal(s->relay_from_count, 2);
 	assert_int_equal(s->relay_from[1].bits, 32);
@@ -350,7 +353,9 @@ what_this_version_lacks(void **state)
 	wanted = xasprintf("F:3: tls.certificate: \"/etc/x.pem\"%s", lacks);
 	check_key("tls {\n certificate = \"/etc/x.pem\" key = \"/etc/y.pem\" }", wanted);
 	free(wanted);
-	check_key("tls { }", "F:2: tls: this section is not supported by this version");
+	wanted = xasprintf("F:2: tls.key: \"/etc/y.pem\"%s", lacks);
+	check_key("tls { ca = \"/etc/ca.pem\" key = \"/etc/y.pem\" }", wanted);
+	free(wanted);
 	check("listen \"127.0.0.1:25\" { auth = \"maybe\" }",
 	      "F:1: listen.auth: \"maybe\" is not one of tls, always, never");
 	check("listen \"127.0.0.1:25\" { submission = 7 }",
