@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "console/arguments.h"
 
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/strbuf.h"
 #include "common/xalloc.h"
+#include "console/change_flags.h"
 #include "console/words.h"
 
 /* The first failure is the one that is told. */
@@ -82,12 +84,16 @@ unknown_flag(struct arguments *arguments, const char *word, const char *name, si
 		goto out;
 	for (size_t i = 0; command != NULL && i < command->flag_count; i++)
 		room += strlen(command->flags[i].names) + 1;
+	for (size_t i = 0; i < CHANGE_FLAGS; i++)
+		room += strlen(change_flags[i].names) + 1;
 	for (size_t i = 0; i < COMMON_FLAGS; i++)
 		room += strlen(command_common_flags[i].names) + 1;
 	strbuf_reserve(&names, room);
 	words_search_init(&search, typed);
 	if (command != NULL)
 		offer_flags(&search, command->flags, command->flag_count, &names, &at);
+	if (command != NULL && command->changes)
+		offer_flags(&search, change_flags, CHANGE_FLAGS, &names, &at);
 	offer_flags(&search, command_common_flags, COMMON_FLAGS, &names, &at);
 	command_name(&arguments->call, &where);
 	if (where.len > 0)
@@ -123,6 +129,16 @@ append_choices(struct strbuf *out, const char *choices)
 	}
 }
 
+/* One of the choices, or what begins as one does that ends in '='. */
+static bool
+is_choice(const char *choices, const char *value)
+{
+	size_t len = strcspn(value, "=");
+
+	return is_listed(choices, '|', value, strlen(value)) ||
+	       (value[len] == '=' && is_listed(choices, '|', value, len + 1));
+}
+
 /* What can be said of a value without knowing the command. */
 static int
 check_value(const struct command_flag *flag, const char *spelled, const char *value,
@@ -133,7 +149,7 @@ check_value(const struct command_flag *flag, const char *spelled, const char *va
 	if (flag->type == FLAG_NUMBER &&
 	    (*value == '\0' || value[strspn(value, "0123456789")] != '\0'))
 		return error_set(why, ERROR_USAGE, "%s %s: that is not a number", spelled, value);
-	if (flag->type == FLAG_WORD && !is_listed(flag->choices, '|', value, strlen(value))) {
+	if (flag->type == FLAG_WORD && !is_choice(flag->choices, value)) {
 		append_choices(&choices, flag->choices);
 		error_set(why, ERROR_USAGE, "%s %s: it is one of %s", spelled, value, choices.data);
 		strbuf_clear(&choices);
@@ -142,26 +158,45 @@ check_value(const struct command_flag *flag, const char *spelled, const char *va
 	return 0;
 }
 
+/* A flag of the command, of those that change routes, or of all; where its value goes: an index
+ * among the values, or -1 for the last kind. */
+static const struct command_flag *
+flag_of(const struct command *command, const char *name, size_t len, ptrdiff_t *index)
+{
+	const struct command_flag *flag = NULL;
+
+	if (command != NULL) {
+		flag = find_flag(command->flags, command->flag_count, name, len);
+		*index = flag - command->flags;
+	}
+	if (flag == NULL && command != NULL && command->changes) {
+		flag = find_flag(change_flags, CHANGE_FLAGS, name, len);
+		*index = (ptrdiff_t)command->flag_count + (flag - change_flags);
+	}
+	if (flag != NULL)
+		return flag;
+	*index = -1;
+	return find_flag(command_common_flags, COMMON_FLAGS, name, len);
+}
+
 /* Keep the value of a flag; NULL for a switch. */
 static void
-take_flag(struct arguments *arguments, const struct command_flag *flag, bool own,
+take_flag(struct arguments *arguments, const struct command_flag *flag, ptrdiff_t index,
 	  const char *spelled, char *value)
 {
 	struct command_call *call = &arguments->call;
 	struct error why;
-	size_t index;
 
 	if (value != NULL && check_value(flag, spelled, value, &why) != 0) {
 		if (may_fail(arguments))
 			arguments->why = why;
 		return;
 	}
-	if (!own) {
+	if (index < 0) {
 		/* The last one counts: a shell alias may have given the first. */
 		arguments->common[flag - command_common_flags] = value != NULL ? value : "";
 		return;
 	}
-	index = (size_t)(flag - call->command->flags);
 	if (call->values[index] != NULL) {
 		if (may_fail(arguments))
 			error_set(&arguments->why, ERROR_USAGE, "%s is given twice", spelled);
@@ -180,21 +215,33 @@ hide(char *value)
 		explicit_bzero(value, strlen(value));
 }
 
+/* "-off", "-to:*.fr", "-prio>2": what can be no flag, where there is a filter. */
+static bool
+is_negated_term(const struct command *command, const char *word)
+{
+	size_t len;
+
+	if (command == NULL || !command->filters || word[1] == '-')
+		return false;
+	len = strspn(word + 1, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
+	return strcmp(word, "-off") == 0 ||
+	       (len > 0 && word[1 + len] != '\0' && strchr(":<>=", word[1 + len]) != NULL);
+}
+
 /* argv[*at] begins with a dash. Moves *at to the last word taken. */
 static void
 read_flag(struct arguments *arguments, int argc, char **argv, int *at)
 {
-	const struct command *command = arguments->call.command;
-	const struct command_flag *flag = NULL;
+	const struct command_flag *flag;
 	char *word = argv[*at], *name = word + (word[1] == '-' ? 2 : 1), *value = NULL, *spelled;
 	size_t len = strcspn(name, "=");
-	bool own;
+	ptrdiff_t index;
 
-	if (command != NULL)
-		flag = find_flag(command->flags, command->flag_count, name, len);
-	own = flag != NULL;
-	if (!own)
-		flag = find_flag(command_common_flags, COMMON_FLAGS, name, len);
+	flag = flag_of(arguments->call.command, name, len, &index);
+	if (flag == NULL && is_negated_term(arguments->call.command, word)) {
+		arguments->call.operands[arguments->call.operand_count++] = word;
+		return;
+	}
 	if (flag == NULL) {
 		unknown_flag(arguments, word, name, len);
 		return;
@@ -212,7 +259,7 @@ read_flag(struct arguments *arguments, int argc, char **argv, int *at)
 	} else {
 		if (flag->value != NULL && value == NULL)
 			value = argv[++*at];
-		take_flag(arguments, flag, own, spelled, value);
+		take_flag(arguments, flag, index, spelled, value);
 		if (flag->type == FLAG_SECRET)
 			hide(value);
 	}
@@ -301,12 +348,18 @@ unknown_command(struct arguments *arguments, const struct command_set *set, cons
 	strbuf_clear(&meant);
 }
 
+static size_t
+value_count(const struct command *command)
+{
+	return command->flag_count + (command->changes ? CHANGE_FLAGS : 0);
+}
+
 static void
 begin_command(struct command_call *call, const struct command *command)
 {
 	call->command = command;
-	call->values = xcalloc(command->flag_count + 1, sizeof(char *));
-	call->spelled = xcalloc(command->flag_count + 1, sizeof(char *));
+	call->values = xcalloc(value_count(command), sizeof(char *));
+	call->spelled = xcalloc(value_count(command), sizeof(char *));
 }
 
 static void
@@ -374,11 +427,11 @@ void
 arguments_clear(struct arguments *arguments)
 {
 	struct command_call *call = &arguments->call;
-	size_t count = call->command != NULL ? call->command->flag_count : 0;
+	size_t count = call->command != NULL ? value_count(call->command) : 0;
 
 	for (size_t i = 0; i < count; i++) {
 		free(call->spelled[i]);
-		if (call->command->flags[i].type == FLAG_SECRET)
+		if (i < call->command->flag_count && call->command->flags[i].type == FLAG_SECRET)
 			free_secret(call->values[i]);
 		else
 			free(call->values[i]);

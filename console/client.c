@@ -25,6 +25,7 @@ struct client {
 	bool writes;      /* one of the requests without an answer may change something */
 	size_t scanned;   /* bytes of `input` that hold no newline */
 	struct strbuf input;
+	json_t *error_data; /* of the last reply; NULL: it was none, or has none */
 };
 
 static int64_t
@@ -146,7 +147,14 @@ client_free(struct client *client)
 	if (client->fd >= 0)
 		(void)close(client->fd);
 	strbuf_clear(&client->input);
+	json_decref(client->error_data);
 	free(client);
+}
+
+const json_t *
+client_error_data(const struct client *client)
+{
+	return client->error_data;
 }
 
 int
@@ -236,7 +244,9 @@ client_receive(struct client *client, struct error *why, char **hint)
 	client->answered++;
 	if (client->answered == client->asked)
 		client->writes = false;
-	result = protocol_read_reply(client->input.data, len, client->answered, why, hint);
+	json_decref(client->error_data);
+	result = protocol_read_reply_data(client->input.data, len, client->answered, why, hint,
+					  &client->error_data);
 	strbuf_consume(&client->input, len + 1);
 	return result;
 }

@@ -33,6 +33,9 @@ int client_send(struct client *client, const char *method, json_t *params, bool 
  * is set to what the daemon advises after an error (owned by the caller) or to NULL. */
 json_t *client_receive(struct client *client, struct error *why, char **hint);
 
+/* The "data" of the error that the last answer was, borrowed until the next one; NULL: none. */
+const json_t *client_error_data(const struct client *client);
+
 /* Both. */
 json_t *client_call(struct client *client, const char *method, json_t *params, bool writes,
 		    struct error *why, char **hint);

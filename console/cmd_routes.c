@@ -1,324 +1,239 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "console/cmd_routes.h"
 
-#include <inttypes.h>
 #include <stdint.h>
-#include <string.h>
 
-#include "common/strbuf.h"
-#include "console/pages.h"
-#include "console/route_flags.h"
-#include "console/words.h"
-
-/* Routes of one answer: the daemon serves mail between two of them. */
-enum { PAGE_LINES = 2000, PAGE_OBJECTS = 500 };
-
-/* ---- rows
- * ---------------------------------------------------------------------------------------- */
-
-static void
-text_or_dash(const json_t *value, const char *unset, struct strbuf *out)
-{
-	if (value == NULL || json_is_null(value))
-		strbuf_puts(out, unset);
-	else
-		output_value(value, out);
-}
-
-static void
-cell_user(const json_t *row, struct strbuf *out)
-{
-	text_or_dash(json_object_get(row, "user"), "-", out);
-}
-
-static void
-cell_mail_from(const json_t *row, struct strbuf *out)
-{
-	text_or_dash(json_object_get(row, "mail_from"), "-", out);
-}
-
-static void
-cell_remote(const json_t *row, struct strbuf *out)
-{
-	const char *host = json_string_value(json_object_get(row, "remote_host"));
-
-	if (host == NULL)
-		return;
-	strbuf_printf(out, strchr(host, ':') != NULL ? "[%s]:" : "%s:", host);
-	output_value(json_object_get(row, "remote_port"), out);
-}
-
-static void
-cell_login(const json_t *row, struct strbuf *out)
-{
-	text_or_dash(json_object_get(row, "remote_login"), "-", out);
-	if (json_is_true(json_object_get(row, "has_password")))
-		strbuf_puts(out, ":********");
-}
-
-static void
-cell_local_ips(const json_t *row, struct strbuf *out)
-{
-	text_or_dash(json_object_get(row, "local_ips"), "default", out);
-}
-
-static void
-cell_tls(const json_t *row, struct strbuf *out)
-{
-	text_or_dash(json_object_get(row, "tls"), "default", out);
-}
-
-static void
-cell_state(const json_t *row, struct strbuf *out)
-{
-	strbuf_puts(out, json_is_false(json_object_get(row, "enabled")) ? "off" : "on");
-}
-
-static void
-cell_comment(const json_t *row, struct strbuf *out)
-{
-	text_or_dash(json_object_get(row, "comment"), "", out);
-}
-
-static const struct output_column route_columns[] = {
-    {.title = "ID", .member = "id", .right = true},
-    {.title = "DESTINATION", .member = "destination"},
-    {.title = "USER", .cell = cell_user},
-    {.title = "MAIL FROM", .cell = cell_mail_from},
-    {.title = "PRI", .member = "priority", .right = true},
-    {.title = "WEIGHT", .member = "weight", .right = true, .wide = true},
-    {.title = "REMOTE", .cell = cell_remote},
-    {.title = "LOGIN", .cell = cell_login, .wide = true},
-    {.title = "LOCAL IPS", .cell = cell_local_ips},
-    {.title = "TLS", .cell = cell_tls, .wide = true},
-    {.title = "STATE", .cell = cell_state},
-    {.title = "COMMENT", .cell = cell_comment, .wide = true},
-};
-
-static const char *const route_members[] = {
-    "id",           "destination", "user",        "mail_from", "priority",
-    "weight",       "remote_host", "remote_port", "local_ips", "remote_login",
-    "has_password", "tls",         "enabled",     "comment",   NULL};
-
-static const struct output_kind route_kind = {
-    .schema = "tmail.routes/1",
-    .list = "routes",
-    .members = route_members,
-    .columns = route_columns,
-    .column_count = sizeof(route_columns) / sizeof(route_columns[0]),
-};
-
-/* The "lines" and "routes" of a reply. */
-static void
-put_rows(struct output *output, const json_t *reply)
-{
-	const json_t *lines = json_object_get(reply, "lines"), *row;
-	size_t i;
-
-	if (lines != NULL)
-		output_text(output, json_string_value(lines), json_string_length(lines));
-	json_array_foreach(json_object_get(reply, "routes"), i, row)
-	{
-		output_row(output, row);
-	}
-}
-
-/* ---- list
- * ---------------------------------------------------------------------------------------- */
-
-static void
-put_page(struct output *output, enum output_format format, const json_t *reply, bool first)
-{
-	static const char nothing[] = "There is no routes configurated, all mails are routed "
-				      "following MX records\n";
-
-	(void)format;
-	if (first && json_integer_value(json_object_get(reply, "count")) == 0)
-		output_text(output, nothing, sizeof(nothing) - 1);
-	put_rows(output, reply);
-}
-
-static int
-run_list(struct session *session, const struct command_call *call, struct error *why)
-{
-	bool text = session->style.format == OUTPUT_TEXT;
-	const struct pages pages = {
-	    .method = "routes.list",
-	    .form = text ? "lines" : "objects",
-	    .limit = text ? PAGE_LINES : PAGE_OBJECTS,
-	    .kind = &route_kind,
-	    .put = put_page,
-	};
-
-	(void)call;
-	return pages_print(session, &pages, why);
-}
-
-/* ---- add
- * ----------------------------------------------------------------------------------------- */
-
-static int
-print_added(struct session *session, const json_t *reply, struct error *why)
-{
-	const json_t *route = json_array_get(json_object_get(reply, "routes"), 0);
-	json_int_t revision = json_integer_value(json_object_get(reply, "revision"));
-	struct output *output;
-
-	if (session->quiet)
-		return 0;
-	output = output_new(session->out, &session->style, &route_kind, revision);
-	put_rows(output, reply);
-	if (output_end(output, why) != 0)
-		return -1;
-	session_say(session,
-		    "route %" JSON_INTEGER_FORMAT " added (revision %" JSON_INTEGER_FORMAT ")",
-		    json_integer_value(json_object_get(route, "id")), revision);
-	return 0;
-}
-
-static int
-run_add(struct session *session, const struct command_call *call, struct error *why)
-{
-	json_t *route = route_flags_object(session, call, why), *reply;
-	int result = -1;
-
-	if (route == NULL)
-		return -1;
-	reply = session_call(session, "routes.add", json_pack("{s:O}", "route", route), true, why);
-	if (reply != NULL)
-		result = print_added(session, reply, why);
-	route_flags_wipe(route);
-	json_decref(reply);
-	return result;
-}
-
-/* ---- del
- * ----------------------------------------------------------------------------------------- */
-
-enum { DEL_YES, DEL_FLAGS };
-
-static const struct command_flag del_flags[DEL_FLAGS] = {
-    [DEL_YES] = {.names = "-y,--yes", .help = "do not ask"},
-};
-
-/* Show what is about to go, and ask. 0: go on. */
-static int
-confirm_del(struct session *session, const json_t *ids, struct error *why)
-{
-	struct strbuf question = STRBUF_INIT;
-	const json_t *id;
-	json_t *reply;
-	size_t i;
-	int result = -1;
-
-	json_array_foreach(ids, i, id)
-	{
-		reply =
-		    session_call(session, "routes.get", json_pack("{s:O}", "id", id), false, why);
-		if (reply == NULL)
-			goto out;
-		output_value(json_object_get(reply, "line"), &question);
-		strbuf_putc(&question, '\n');
-		json_decref(reply);
-	}
-	if (json_array_size(ids) == 1)
-		strbuf_puts(&question, "Delete this route? [y/N] ");
-	else
-		strbuf_printf(&question, "Delete these %zu routes? [y/N] ", json_array_size(ids));
-	if (session_ask(session, question.data))
-		result = 0;
-	else
-		error_set(why, ERROR_DIFFERS, "nothing was deleted");
-out:
-	strbuf_clear(&question);
-	return result;
-}
-
-static json_t *
-read_ids(const struct command_call *call, struct error *why)
-{
-	json_t *ids = json_array();
-	uint64_t id;
-
-	for (size_t i = 0; i < call->operand_count; i++) {
-		if (words_number(call->operands[i], &id) != 0) {
-			error_set(why, ERROR_USAGE, "%s: a route id is a number",
-				  call->operands[i]);
-			json_decref(ids);
-			return NULL;
-		}
-		/* JSON's numbers end there; ids never get so far. */
-		if (id > INT64_MAX) {
-			error_set(why, ERROR_NOT_FOUND, "no route %" PRIu64, id);
-			json_decref(ids);
-			return NULL;
-		}
-		json_array_append_new(ids, json_integer((json_int_t)id));
-	}
-	return ids;
-}
-
-static int
-run_del(struct session *session, const struct command_call *call, struct error *why)
-{
-	json_t *ids = read_ids(call, why), *reply = NULL;
-	json_int_t revision;
-	int result = -1;
-
-	if (ids == NULL)
-		return -1;
-	if (call->values[DEL_YES] == NULL && session_can_ask(session) &&
-	    confirm_del(session, ids, why) != 0)
-		goto out;
-	reply = session_call(session, "routes.del", json_pack("{s:O}", "ids", ids), true, why);
-	if (reply == NULL)
-		goto out;
-	revision = json_integer_value(json_object_get(reply, "revision"));
-	for (size_t i = 0; i < json_array_size(ids); i++)
-		session_say(session,
-			    "route %" JSON_INTEGER_FORMAT " deleted (revision %" JSON_INTEGER_FORMAT
-			    ")",
-			    json_integer_value(json_array_get(ids, i)), revision);
-	result = 0;
-out:
-	json_decref(reply);
-	json_decref(ids);
-	return result;
-}
-
-/* ---- the table
- * ----------------------------------------------------------------------------------- */
+#include "console/cmd_batch.h"
+#include "console/cmd_edit.h"
+#include "console/cmd_explain.h"
+#include "console/cmd_history.h"
+#include "console/cmd_import.h"
+#include "console/cmd_list.h"
+#include "console/cmd_probe.h"
+#include "console/cmd_stats.h"
+#include "console/route_rows.h"
 
 static const int read_exits[] = {0, 2, 6, 7, 8, 70, -1};
-static const int add_exits[] = {0, 2, 3, 5, 6, 7, 8, 10, 70, -1};
-static const int del_exits[] = {0, 1, 2, 3, 6, 7, 8, 10, 70, -1};
+static const int list_exits[] = {0, 2, 3, 6, 7, 8, 10, 70, -1};
+static const int question_exits[] = {0, 1, 2, 6, 7, 8, 70, -1};
+static const int probe_exits[] = {0, 1, 2, 3, 6, 7, 8, 70, -1};
+static const int check_exits[] = {0, 1, 2, 5, 6, 7, 8, 70, -1};
+static const int get_exits[] = {0, 1, 2, 3, 6, 7, 8, 70, -1};
+static const int add_exits[] = {0, 2, 3, 4, 5, 6, 7, 8, 10, 70, -1};
+static const int del_exits[] = {0, 1, 2, 3, 4, 6, 7, 8, 10, 70, -1};
+static const int diff_exits[] = {0, 1, 2, 3, 5, 6, 7, 8, 70, -1};
+static const int edit_exits[] = {0, 2, 3, 4, 5, 6, 7, 8, 10, 70, -1};
+
+static const int log_exits[] = {0, 2, 6, 7, 8, 10, 70, -1};
+static const int confirm_exits[] = {0, 2, 3, 6, 7, 8, 10, 70, -1};
 
 static const struct command route_commands[] = {
     {.verb = "list",
-     .help = "list the routes in the order of their ids",
-     .operands = "",
-     .examples = {"tmail routes list | grep tmail.io", "tmail routes list -o json"},
+     .help = "list routes, all or those that a filter lets through",
+     .operands = "[FILTER ...]",
+     .most = SIZE_MAX,
+     .filters = true,
+     .flags = cmd_list_flags,
+     .flag_count = LIST_FLAGS,
+     .kind = &route_rows,
+     .examples = {"tmail routes list 'to:*.fr state:down|slow' -o table",
+		  "tmail routes list --sort -rate_1m --limit 10 -o json"},
+     .exits = list_exits,
+     .run = cmd_list_run},
+    {.verb = "get",
+     .help = "show one route, all of it",
+     .operands = "ROUTE_ID",
+     .least = 1,
+     .most = 1,
+     .flags = cmd_get_flags,
+     .flag_count = GET_FLAGS,
+     .kind = &route_rows,
+     .examples = {"tmail routes get 3", "tmail routes get --exists 3"},
+     .exits = get_exits,
+     .run = cmd_get_run},
+    {.verb = "explain",
+     .help = "which rule wins for a mail, and what would be tried",
+     .operands = "RECIPIENT",
+     .least = 1,
+     .most = 1,
+     .flags = cmd_explain_flags,
+     .flag_count = EXPLAIN_FLAGS,
+     .no_id = true,
+     .kind = &cmd_explain_kind,
+     .examples = {"tmail routes explain paul@gmail.com",
+		  "tmail routes explain -u joe@tmail.io -f joe@tmail.io paul@gmail.com -o json"},
+     .exits = question_exits,
+     .run = cmd_explain_run},
+    {.verb = "probe",
+     .help = "connect, EHLO, STARTTLS, AUTH, QUIT: no mail",
+     .operands = "ROUTE_ID ... | --all",
+     .most = SIZE_MAX,
+     .flags = cmd_probe_flags,
+     .flag_count = PROBE_FLAGS,
+     .no_id = true,
+     .kind = &cmd_probe_kind,
+     .examples = {"tmail routes probe 3", "tmail routes probe --all -o table"},
+     .exits = probe_exits,
+     .run = cmd_probe_run},
+    {.verb = "check",
+     .help = "what looks wrong in the table, or in FILE",
+     .operands = "[FILE]",
+     .most = 1,
+     .kind = &cmd_check_kind,
+     .examples = {"tmail routes check", "tmail routes check routes.csv -o json"},
+     .exits = check_exits,
+     .run = cmd_check_run},
+    {.verb = "stats",
+     .help = "what became of the mail by each route",
+     .operands = "[FILTER ...]",
+     .most = SIZE_MAX,
+     .filters = true,
+     .flags = cmd_stats_flags,
+     .flag_count = STATS_FLAGS,
+     .kind = &cmd_stats_kind,
+     .examples = {"tmail routes stats", "tmail routes stats 'defer>5%' -o json"},
      .exits = read_exits,
-     .run = run_list},
+     .run = cmd_stats_run},
+    {.verb = "health",
+     .help = "remote addresses that are left out for a while",
+     .operands = "",
+     .no_id = true,
+     .kind = &cmd_health_kind,
+     .examples = {"tmail routes health", "tmail routes health -o json"},
+     .exits = read_exits,
+     .run = cmd_health_run},
     {.verb = "add",
      .help = "add a route",
      .operands = "",
-     .flags = route_flags,
-     .flag_count = ROUTE_FLAGS,
+     .flags = route_add_flags,
+     .flag_count = ROUTE_ADD_FLAGS,
+     .changes = true,
+     .kind = &route_rows,
      .examples = {"tmail routes add -d tmail.io -rh mail.tmail.io -rp 2525",
 		  "tmail routes add -d tmail.io -rh out.example.net -rp 587 -rl login -rpwd -"},
      .exits = add_exits,
-     .run = run_add},
+     .run = cmd_add_run},
+    {.verb = "set",
+     .help = "change fields of a route",
+     .operands = "ROUTE_ID",
+     .least = 1,
+     .most = 1,
+     .flags = route_set_flags,
+     .flag_count = ROUTE_SET_FLAGS,
+     .changes = true,
+     .examples = {"tmail routes set 5 -rp 587 -p 2", "tmail routes set 5 --clear user,local-ip"},
+     .exits = edit_exits,
+     .run = cmd_edit_run},
     {.verb = "del",
      .help = "delete routes, all of those named or none",
      .operands = "ROUTE_ID [ROUTE_ID ...]",
      .least = 1,
      .most = SIZE_MAX,
-     .flags = del_flags,
+     .flags = edit_del_flags,
      .flag_count = DEL_FLAGS,
+     .changes = true,
      .examples = {"tmail routes del 3", "tmail routes del -y 3 4 5"},
      .exits = del_exits,
-     .run = run_del},
+     .run = cmd_del_run},
+    {.verb = "move",
+     .help = "change the order of a route in its group",
+     .operands = "ROUTE_ID",
+     .least = 1,
+     .most = 1,
+     .flags = edit_move_flags,
+     .flag_count = MOVE_FLAGS,
+     .changes = true,
+     .examples = {"tmail routes move 5 --before 3", "tmail routes move 5 --share 3"},
+     .exits = edit_exits,
+     .run = cmd_edit_run},
+    {.verb = "enable",
+     .help = "let routes match again",
+     .operands = "ROUTE_ID [ROUTE_ID ...]",
+     .least = 1,
+     .most = SIZE_MAX,
+     .changes = true,
+     .examples = {"tmail routes enable 3", "tmail routes enable 3 4 5"},
+     .exits = edit_exits,
+     .run = cmd_edit_run},
+    {.verb = "disable",
+     .help = "keep routes in the table, but let them match nothing",
+     .operands = "ROUTE_ID [ROUTE_ID ...]",
+     .least = 1,
+     .most = SIZE_MAX,
+     .changes = true,
+     .examples = {"tmail routes disable 3",
+		  "tmail routes disable 3 4 --note \"out of order until noon\""},
+     .exits = edit_exits,
+     .run = cmd_edit_run},
+    {.verb = "batch",
+     .help = "run lines of add, set, del, move ... as one change",
+     .operands = "FILE|-",
+     .least = 1,
+     .most = 1,
+     .changes = true,
+     .examples = {"tmail routes batch changes.txt",
+		  "tmail routes export -o commands | ssh mx2 tmail routes batch -"},
+     .exits = edit_exits,
+     .run = cmd_batch_run},
+    {.verb = "export",
+     .help = "print the routes for import, as json or as -o says",
+     .operands = "[FILTER ...]",
+     .most = SIZE_MAX,
+     .filters = true,
+     .flags = cmd_list_flags,
+     .flag_count = LIST_FLAGS,
+     .kind = &route_rows,
+     .examples = {"tmail routes export > routes.json", "tmail routes export -o commands"},
+     .exits = read_exits,
+     .run = cmd_export_run},
+    {.verb = "import",
+     .help = "make the table say what a file says, in one change",
+     .operands = "FILE|-",
+     .least = 1,
+     .most = 1,
+     .flags = cmd_import_flags,
+     .flag_count = IMPORT_FLAGS,
+     .changes = true,
+     .no_id = true,
+     .examples = {"tmail routes import routes.csv", "tmail routes import --prune --dry-run -"},
+     .exits = edit_exits,
+     .run = cmd_import_run},
+    {.verb = "diff",
+     .help = "what import --prune of a file would change",
+     .operands = "FILE|-",
+     .least = 1,
+     .most = 1,
+     .flags = cmd_diff_flags,
+     .flag_count = DIFF_FLAGS,
+     .examples = {"tmail routes diff routes.json", "tmail routes diff -q - < routes.csv"},
+     .exits = diff_exits,
+     .run = cmd_diff_run},
+    {.verb = "log",
+     .help = "who changed what, when and why: all routes, or one",
+     .operands = "[ROUTE_ID]",
+     .most = 1,
+     .flags = cmd_log_flags,
+     .flag_count = LOG_FLAGS,
+     .no_id = true,
+     .kind = &cmd_log_kind,
+     .examples = {"tmail routes log --limit 10", "tmail routes log 5 -o json"},
+     .exits = log_exits,
+     .run = cmd_log_run},
+    {.verb = "undo",
+     .help = "take back a change, the last one if none is named",
+     .operands = "[REVISION]",
+     .most = 1,
+     .changes = true,
+     .examples = {"tmail routes undo", "tmail routes undo 405 --dry-run"},
+     .exits = edit_exits,
+     .run = cmd_undo_run},
+    {.verb = "confirm",
+     .help = "keep the change that was made with --confirm-within",
+     .operands = "",
+     .no_id = true,
+     .examples = {"tmail routes confirm", "tmail routes confirm || tmail routes log --limit 3"},
+     .exits = confirm_exits,
+     .run = cmd_confirm_run},
 };
 
 const struct command_noun cmd_routes = {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* tmail routes list, add, del. */
+/* tmail routes: its verbs. */
 #ifndef CONSOLE_CMD_ROUTES_H
 #define CONSOLE_CMD_ROUTES_H
 

@@ -39,6 +39,8 @@ static const char *const status_members[] = {"hostname",
 					     "started",
 					     "uptime_s",
 					     "revision",
+					     "confirm_revision",
+					     "confirm_by",
 					     "routes",
 					     "queue_messages",
 					     "queue_active",
@@ -97,6 +99,18 @@ plural(json_int_t count, const char *one, const char *many)
 	return count == 1 ? one : many;
 }
 
+/* A change that waits to be confirmed is something to be done: it has a line of its own. */
+static void
+append_timed(const json_t *reply, struct strbuf *out)
+{
+	if (!json_is_integer(json_object_get(reply, "confirm_revision")))
+		return;
+	strbuf_printf(out, "%-13srevision %" JSON_INTEGER_FORMAT " until ", "to confirm",
+		      number(reply, "confirm_revision"));
+	when_local(json_string_value(json_object_get(reply, "confirm_by")), out);
+	strbuf_puts(out, ", then it is undone\n");
+}
+
 static void
 append_status(const json_t *reply, struct strbuf *out)
 {
@@ -112,6 +126,7 @@ append_status(const json_t *reply, struct strbuf *out)
 	when_local(json_string_value(json_object_get(reply, "started")), out);
 	strbuf_printf(out, "\n%-13s%" JSON_INTEGER_FORMAT ", revision %" JSON_INTEGER_FORMAT "\n",
 		      "routes", routes, number(reply, "revision"));
+	append_timed(reply, out);
 	strbuf_printf(
 	    out, "%-13s%" JSON_INTEGER_FORMAT " %s, %" JSON_INTEGER_FORMAT " being delivered\n",
 	    "queue", messages, plural(messages, "message", "messages"),
@@ -235,6 +250,7 @@ static const struct command status_commands[] = {
     {.help = "how relayd is doing: routes, queue, spool, connections",
      .operands = "",
      .no_id = true,
+     .kind = &status_kind,
      .examples = {"tmail status", "tmail status -o json"},
      .exits = read_exits,
      .run = run_status},
@@ -244,6 +260,7 @@ static const struct command version_commands[] = {
     {.help = "the versions of tmail and of the relayd that answers",
      .operands = "",
      .no_id = true,
+     .kind = &version_kind,
      .examples = {"tmail version", "tmail version -o json"},
      .exits = read_exits,
      .run = run_version},

@@ -23,7 +23,8 @@ const struct command_flag command_common_flags[COMMON_FLAGS] = {
 		       .value = "FORMAT",
 		       .type = FLAG_WORD,
 		       .choices = OUTPUT_FORMATS,
-		       .help = "text (default), table, wide, json, jsonl, csv, tsv or id"},
+		       .help = "text (default), table, wide, json, jsonl, csv, tsv, id, "
+			       "commands or template=TEXT"},
     [COMMON_QUIET] = {.names = "-q,--quiet", .help = "no words about what was done"},
     [COMMON_TIMEOUT] = {.names = "--timeout",
 			.value = "SECONDS",
@@ -70,7 +71,7 @@ apply_common(struct session *session, const struct arguments *arguments, struct 
 	const char *const *values = arguments->common;
 
 	if (values[COMMON_OUTPUT] != NULL)
-		(void)output_format_of(values[COMMON_OUTPUT], &session->style.format);
+		(void)output_style_set(&session->style, values[COMMON_OUTPUT]);
 	if (values[COMMON_SOCKET] != NULL)
 		session->socket = values[COMMON_SOCKET];
 	if (values[COMMON_QUIET] != NULL)
@@ -85,13 +86,37 @@ apply_common(struct session *session, const struct arguments *arguments, struct 
 	return 0;
 }
 
+int
+command_complete(const struct command_call *call, struct error *why)
+{
+	const struct command *command = call->command;
+	struct strbuf flag = STRBUF_INIT, name = STRBUF_INIT;
+	int rc = 0;
+
+	command_name(call, &name);
+	for (size_t i = 0; rc == 0 && i < command->flag_count; i++) {
+		if (!command->flags[i].required || call->values[i] != NULL)
+			continue;
+		help_flag(&command->flags[i], &flag);
+		rc = error_set(why, ERROR_USAGE, "%s: %s is missing", name.data, flag.data);
+	}
+	if (rc == 0 && call->operand_count > command->most)
+		rc = error_set(why, ERROR_USAGE, "%s: unexpected argument '%s'", name.data,
+			       call->operands[command->most]);
+	if (rc == 0 && call->operand_count < command->least)
+		rc = error_set(why, ERROR_USAGE, "%s: %.*s is missing", name.data,
+			       (int)strcspn(command->operands, " "), command->operands);
+	strbuf_clear(&flag);
+	strbuf_clear(&name);
+	return rc;
+}
+
 /* What is only known at the end: what is missing, what is too much. */
 static int
 check_call(const struct command_call *call, const struct session *session, const char *name,
 	   struct error *why)
 {
 	const struct command *command = call->command;
-	struct strbuf flag = STRBUF_INIT;
 
 	if (call->noun == NULL)
 		return error_set(why, ERROR_USAGE, "a command is missing; see 'tmail --help'");
@@ -100,21 +125,9 @@ check_call(const struct command_call *call, const struct session *session, const
 				 name, name);
 	if (command->no_id && session->style.format == OUTPUT_ID)
 		return error_set(why, ERROR_USAGE, "-o id: %s has no ids", name);
-	for (size_t i = 0; i < command->flag_count; i++) {
-		if (!command->flags[i].required || call->values[i] != NULL)
-			continue;
-		help_flag(&command->flags[i], &flag);
-		error_set(why, ERROR_USAGE, "%s: %s is missing", name, flag.data);
-		strbuf_clear(&flag);
+	if (output_style_check(&session->style, command->kind, why) != 0)
 		return -1;
-	}
-	if (call->operand_count > command->most)
-		return error_set(why, ERROR_USAGE, "%s: unexpected argument '%s'", name,
-				 call->operands[command->most]);
-	if (call->operand_count < command->least)
-		return error_set(why, ERROR_USAGE, "%s: %.*s is missing", name,
-				 (int)strcspn(command->operands, " "), command->operands);
-	return 0;
+	return command_complete(call, why);
 }
 
 static int
@@ -172,7 +185,7 @@ command_run(struct session *session, const struct command_set *set, int argc, ch
 		/* "| head" has seen enough: no error to tell anybody. */
 		if (why.sys == EPIPE)
 			status = EXIT_PIPE;
-		else
+		else if (why.text[0] != '\0')
 			session_report(session, &why, name.len > 0 ? name.data : NULL);
 	}
 	strbuf_clear(&name);

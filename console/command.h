@@ -42,10 +42,14 @@ struct command {
 	size_t least, most;   /* how many operands; SIZE_MAX: any number */
 	const struct command_flag *flags;
 	size_t flag_count;
+	bool changes; /* it changes routes, and has the flags of console/change_flags.h too */
 	bool no_id; /* it has nothing for -o id */
+	bool filters; /* its operands are a filter: "-off", "-to:x" and the like are no flags */
+	const struct output_kind *kind; /* of the rows that it prints; NULL: none */
 	const char *examples[2];
 	const int *exits; /* the exit codes that it has, -1 at the end */
-	/* 0, or -1 and `why`, whose code becomes the exit code. */
+	/* 0, or -1 and `why`, whose code becomes the exit code; without a text where the output has
+	 * said it already. */
 	int (*run)(struct session *session, const struct command_call *call, struct error *why);
 };
 
@@ -61,7 +65,8 @@ struct command_noun {
 struct command_call {
 	const struct command_noun *noun;
 	const struct command *command;
-	/* For each flag of the command: its value, "" for a switch; NULL: not given. */
+	/* For each flag of the command, and behind them for those of all that change routes: its
+	 * value, "" for a switch; NULL: not given. */
 	char **values;
 	char **spelled; /* for each: as it was written, "--remotePort", for errors */
 	char **operands;
@@ -90,6 +95,9 @@ extern const struct command_flag command_common_flags[COMMON_FLAGS];
 
 /* "routes add", or as much of it as there is; empty without a noun. */
 void command_name(const struct command_call *call, struct strbuf *out);
+
+/* Is all there that the command needs, and nothing too much? */
+int command_complete(const struct command_call *call, struct error *why);
 
 /*
  * Run one command line (without the program's name). Reports the failure, if any, and returns the

@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "console/change_flags.h"
+
 enum { WIDTH = 80, INDENT = 2, TEXT_COLUMN = 26 };
 
 static const struct {
@@ -147,6 +149,8 @@ help_command(const struct command_noun *noun, const struct command *command, str
 	column = out->len - start + 1;
 	for (size_t i = 0; i < command->flag_count; i++)
 		append_usage_flag(&command->flags[i], &usage);
+	for (size_t i = 0; command->changes && i < CHANGE_FLAGS; i++)
+		append_usage_flag(&change_flags[i], &usage);
 	if (command->operands[0] != '\0')
 		strbuf_printf(&usage, " %s", command->operands);
 	if (usage.len > 0) {
@@ -159,6 +163,10 @@ help_command(const struct command_noun *noun, const struct command *command, str
 	if (command->flag_count > 0) {
 		strbuf_puts(out, "\nFlags (one dash or two; -x VALUE or -x=VALUE):\n");
 		append_flags(command->flags, command->flag_count, out);
+	}
+	if (command->changes) {
+		strbuf_puts(out, "\nFlags of every command that changes routes:\n");
+		append_flags(change_flags, CHANGE_FLAGS, out);
 	}
 	append_common(out);
 	strbuf_puts(out, "\nExamples:\n");

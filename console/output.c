@@ -10,12 +10,14 @@
 #include "common/utf8.h"
 #include "common/xalloc.h"
 #include "console/grid.h"
+#include "console/template.h"
 
 enum { ENOUGH = 64 * 1024 }; /* bytes that are worth a write */
 
 struct output {
 	int fd;
 	enum output_format format;
+	const char *template;
 	const struct output_kind *kind;
 	struct strbuf pending;
 	struct strbuf cells; /* scratch: the cells of one row */
@@ -29,24 +31,43 @@ struct output {
 };
 
 int
-output_format_of(const char *name, enum output_format *format)
+output_style_set(struct output_style *style, const char *word)
 {
+	static const char template[] = "template=";
 	static const struct {
 		const char *name;
 		enum output_format format;
 	} formats[] = {
 	    {"text", OUTPUT_TEXT}, {"table", OUTPUT_TABLE}, {"wide", OUTPUT_WIDE},
 	    {"json", OUTPUT_JSON}, {"jsonl", OUTPUT_JSONL}, {"csv", OUTPUT_CSV},
-	    {"tsv", OUTPUT_TSV},   {"id", OUTPUT_ID},
+	    {"tsv", OUTPUT_TSV},   {"id", OUTPUT_ID},       {"commands", OUTPUT_COMMANDS},
 	};
 
 	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
-		if (strcmp(formats[i].name, name) == 0) {
-			*format = formats[i].format;
+		if (strcmp(formats[i].name, word) == 0) {
+			style->format = formats[i].format;
 			return 0;
 		}
 	}
-	return -1;
+	if (strncmp(word, template, sizeof(template) - 1) != 0)
+		return -1;
+	style->format = OUTPUT_TEMPLATE;
+	style->template = word + sizeof(template) - 1;
+	return 0;
+}
+
+int
+output_style_check(const struct output_style *style, const struct output_kind *kind,
+		   struct error *why)
+{
+	if (style->format == OUTPUT_COMMANDS && (kind == NULL || kind->command == NULL))
+		return error_set(why, ERROR_USAGE,
+				 "-o commands: no command makes what this prints");
+	if (style->format != OUTPUT_TEMPLATE)
+		return 0;
+	if (kind == NULL)
+		return error_set(why, ERROR_USAGE, "-o template: this prints no rows");
+	return template_check(style->template, kind->members, why);
 }
 
 int
@@ -118,7 +139,8 @@ output_json(const json_t *value, struct strbuf *out)
 	char *text;
 	size_t len;
 
-	(void)json_dump_callback(value, append_piece, out, JSON_COMPACT | JSON_ENCODE_ANY);
+	(void)json_dump_callback(value, append_piece, out,
+				 JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
 	/* jansson escapes what JSON wants escaped. The other controls are not ASCII, but for DEL,
 	 * and can stand inside strings alone. */
 	len = out->len - start;
@@ -191,6 +213,7 @@ output_new(int fd, const struct output_style *style, const struct output_kind *k
 
 	output->fd = fd;
 	output->format = style->format;
+	output->template = style->template;
 	output->kind = kind;
 	if (style->format == OUTPUT_TABLE || style->format == OUTPUT_WIDE)
 		begin_grid(output, style);
@@ -304,6 +327,13 @@ output_row(struct output *output, const json_t *row)
 		output_value(json_object_get(row, "id"), &output->pending);
 		strbuf_putc(&output->pending, '\n');
 		break;
+	case OUTPUT_COMMANDS:
+		if (output->kind->command != NULL)
+			output->kind->command(row, &output->pending);
+		break;
+	case OUTPUT_TEMPLATE:
+		template_row(output->template, row, &output->pending);
+		break;
 	}
 	output->rows++;
 	if (output->pending.len >= ENOUGH)
@@ -318,6 +348,12 @@ output_text(struct output *output, const char *text, size_t len)
 	strbuf_append(&output->pending, text, len);
 	if (output->pending.len >= ENOUGH)
 		flush(output);
+}
+
+void
+output_flush(struct output *output)
+{
+	flush(output);
 }
 
 bool

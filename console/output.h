@@ -10,6 +10,8 @@
  *   jsonl   one row a line
  *   csv     RFC 4180, with a header; tsv: the same with tabs, lines end in LF
  *   id      the member "id" of each row
+ *   commands  the commands that would make the rows, for kinds that have them
+ *   template=TEXT  console/template.h
  *
  * In csv, tsv and tables a control character or a byte that is not UTF-8 is shown as \xNN; in JSON
  * it is escaped as \uNNNN, so that nothing that came by mail can drive a terminal.
@@ -32,12 +34,13 @@ enum output_format {
 	OUTPUT_JSONL,
 	OUTPUT_CSV,
 	OUTPUT_TSV,
-	OUTPUT_ID
+	OUTPUT_ID,
+	OUTPUT_COMMANDS,
+	OUTPUT_TEMPLATE
 };
 
-/* "text|table|..." for usage; -1 for a name that is none of them. */
-#define OUTPUT_FORMATS "text|table|wide|json|jsonl|csv|tsv|id"
-int output_format_of(const char *name, enum output_format *format);
+/* "text|table|..." for usage; a choice that ends in '=' goes on as one likes. */
+#define OUTPUT_FORMATS "text|table|wide|json|jsonl|csv|tsv|id|commands|template="
 
 /* A column of a table. */
 struct output_column {
@@ -55,13 +58,23 @@ struct output_kind {
 	const char *const *members; /* csv and tsv: the columns, NULL at the end */
 	const struct output_column *columns;
 	size_t column_count;
+	void (*command)(const json_t *row, struct strbuf *out); /* NULL: no command makes these */
 };
 
 struct output_style {
 	enum output_format format;
+	const char *template; /* OUTPUT_TEMPLATE; borrowed */
 	size_t width; /* of a table */
 	bool colour;
 };
+
+/* The format and its template by the word behind -o; -1 for a word that is none. */
+int output_style_set(struct output_style *style, const char *word);
+
+/* Can these rows (NULL: there are none) be printed so? -1 and `why` (ERROR_USAGE), which names
+ * the format. */
+int output_style_check(const struct output_style *style, const struct output_kind *kind,
+		       struct error *why);
 
 struct output;
 
@@ -74,6 +87,9 @@ void output_row(struct output *output, const json_t *row);
 
 /* Lines with their newlines; nothing in the other formats. */
 void output_text(struct output *output, const char *text, size_t len);
+
+/* Write what is ready, for lists that come slowly: a person wants to see how far they are. */
+void output_flush(struct output *output);
 
 /* Writing has failed: there is no use in going on. output_end says why. */
 bool output_failed(const struct output *output);

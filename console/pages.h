@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "common/error.h"
 #include "console/output.h"
@@ -16,7 +17,9 @@
 struct pages {
 	const char *method;
 	const char *form; /* the member "form" of the question; NULL: none */
-	int limit;        /* rows of a page */
+	const json_t *params; /* further members of every question; NULL: none */
+	int limit;            /* rows of a page */
+	uint64_t most;        /* rows in all; 0: as many as there are */
 	const struct output_kind *kind;
 	/* Print one answer. */
 	void (*put)(struct output *output, enum output_format format, const json_t *reply,

@@ -8,7 +8,10 @@
 #define CONSOLE_ROUTE_FLAGS_H
 
 #include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
 
+#include "common/route.h"
 #include "console/command.h"
 #include "console/session.h"
 
@@ -26,18 +29,39 @@ enum route_flag {
 	FLAG_REMOTE_PASSWORD_FILE,
 	FLAG_TLS,
 	FLAG_COMMENT,
-	ROUTE_FLAGS /* how many */
+	ROUTE_FLAGS, /* how many */
+
+	/* Behind them, of add */
+	FLAG_DISABLED = ROUTE_FLAGS,
+	FLAG_IF_ABSENT,
+	FLAG_FIRST,
+	FLAG_LAST,
+	FLAG_BEFORE,
+	FLAG_AFTER,
+	FLAG_SHARE,
+	ROUTE_ADD_FLAGS,
+
+	/* Behind them, of set */
+	FLAG_CLEAR = ROUTE_FLAGS,
+	ROUTE_SET_FLAGS
 };
 
-extern const struct command_flag route_flags[ROUTE_FLAGS];
+extern const struct command_flag route_add_flags[ROUTE_ADD_FLAGS];
+extern const struct command_flag route_set_flags[ROUTE_SET_FLAGS];
+
+/* The field that is meant by its own name or by one of its flags ("local_ips", "local-ip", "l").
+ * -1: none is. */
+int route_flags_field(const char *name, size_t len, enum route_field *field);
 
 /*
- * The object for routes.add: the members that were given. Reads the password from where it is, last
- * of all. NULL and `why`: ERROR_USAGE where the words do not fit together, ERROR_REFUSED where a
- * value is none that a route can have.
+ * The members of the route that were given, for routes.add: text, or null with `set` for a value
+ * that is the default. Reads the password from where it is, last of all; `whose` is named in its
+ * prompt. With `batch` the words are a line of a file: no password is asked for or warned about,
+ * and @route:+1 is a route that the batch adds. NULL and `why`: ERROR_USAGE where the words do not
+ * fit together, ERROR_REFUSED where a value is none that a route can have.
  */
-json_t *route_flags_object(struct session *session, const struct command_call *call,
-			   struct error *why);
+json_t *route_flags_object(struct session *session, const struct command_call *call, bool set,
+			   bool batch, struct error *why);
 
 /* Overwrite the password in it, and let it go. */
 void route_flags_wipe(json_t *object);

@@ -54,8 +54,10 @@ void
 session_clear(struct session *session)
 {
 	client_free(session->client);
+	json_decref(session->failures);
 	free(session->hint);
 	session->client = NULL;
+	session->failures = NULL;
 	session->hint = NULL;
 }
 
@@ -190,8 +192,30 @@ append_json_error(const struct session *session, const struct error *why, const 
 		hint = json_null();
 	object = json_pack("{s:s, s:i, s:s, s:o}", "error", error_name(why->code), "code",
 			   (int)why->code, "message", why->text, "hint", hint);
+	if (session->failures != NULL)
+		json_object_set(object, "failures", session->failures);
 	output_json(object, line);
 	json_decref(object);
+}
+
+/* FILE:LINE:COLUMN: message */
+static void
+append_failures(const json_t *failures, struct strbuf *lines)
+{
+	const json_t *failure;
+	const char *message;
+	size_t i;
+
+	json_array_foreach(failures, i, failure)
+	{
+		strbuf_printf(lines, "%s:%" JSON_INTEGER_FORMAT ":%" JSON_INTEGER_FORMAT ": ",
+			      json_string_value(json_object_get(failure, "file")),
+			      json_integer_value(json_object_get(failure, "line")),
+			      json_integer_value(json_object_get(failure, "column")));
+		message = json_string_value(json_object_get(failure, "message"));
+		strbuf_escaped(lines, message, strlen(message));
+		strbuf_putc(lines, '\n');
+	}
 }
 
 void
@@ -201,8 +225,10 @@ session_report(const struct session *session, const struct error *why, const cha
 
 	if (session->style.format == OUTPUT_JSON || session->style.format == OUTPUT_JSONL)
 		append_json_error(session, why, command, &line);
-	else
+	else {
+		append_failures(session->failures, &line);
 		strbuf_printf(&line, "tmail: %s", why->text);
+	}
 	write_line(session->err, &line);
 	strbuf_clear(&line);
 }

@@ -25,6 +25,7 @@ struct session {
 	struct output_style style;
 	bool quiet;
 	struct client *client; /* NULL: not connected */
+	json_t *failures;      /* lines of a file that are wrong (console/failures.h); NULL: none */
 	char *hint;            /* what the daemon advised after its last error; NULL: nothing */
 };
 

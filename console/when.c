@@ -39,3 +39,26 @@ when_span(int64_t seconds, struct strbuf *out)
 	strbuf_printf(out, "%02d:%02d:%02d", (int)(seconds / 3600), (int)(seconds / 60 % 60),
 		      (int)(seconds % 60));
 }
+
+int
+when_parse_span(const char *text, int64_t *span_ms)
+{
+	static const char units[] = "smhd";
+	static const int64_t unit_ms[] = {1000, 60 * 1000, 3600 * 1000, 86400 * 1000};
+	int64_t number = 0, unit = 1000;
+	const char *found;
+	size_t digits = strspn(text, "0123456789");
+
+	if (digits == 0 || digits > 9)
+		return -1;
+	for (size_t i = 0; i < digits; i++)
+		number = number * 10 + (text[i] - '0');
+	if (text[digits] != '\0') {
+		found = strchr(units, text[digits]);
+		if (found == NULL || text[digits + 1] != '\0')
+			return -1;
+		unit = unit_ms[found - units];
+	}
+	*span_ms = number * unit;
+	return number > 0 ? 0 : -1;
+}

@@ -197,8 +197,7 @@ test_dashes(void **state)
 	assert_adds("-rh a.example -rl l -rpwd -secret", NULL,
 		    "{\"remote_host\":\"a.example\",\"remote_login\":\"l\",\"remote_password\":\"-"
 		    "secret\"}");
-	assert_refused("routes list -- -o json", 2,
-		       "tmail: routes list: unexpected argument '-o'\n");
+	assert_refused("queue list -- -o json", 2, "tmail: queue list: unexpected argument '-o'\n");
 	assert_refused("routes del -- -5", 2, "tmail: -5: a route id is a number\n");
 }
 
@@ -226,12 +225,14 @@ test_wrong_words(void **state)
 	    "tmail: routes add: unknown flag '--remote'. Did you mean '--remote-host'?\n");
 	assert_refused("routes add -rpp=2", 2,
 		       "tmail: routes add: unknown flag '-rpp'. Did you mean '-rp'?\n");
+	assert_refused("routes add -rh a --dry-rum", 2,
+		       "tmail: routes add: unknown flag '--dry-rum'. Did you mean '--dry-run'?\n");
+	assert_refused("routes del 1 --expect-revision x", 2,
+		       "tmail: --expect-revision x: that is not a number\n");
+	/* Of those that change routes alone. */
 	assert_refused(
-	    "routes add -rh a --dry-run", 2,
-	    "tmail: routes add: unknown flag '--dry-run'; see 'tmail routes add --help'\n");
-	assert_refused(
-	    "routes del 1 --expect-revision 5", 2,
-	    "tmail: routes del: unknown flag '--expect-revision'; see 'tmail routes del --help'\n");
+	    "queue list --expect-revision 5", 2,
+	    "tmail: queue list: unknown flag '--expect-revision'; see 'tmail queue list --help'\n");
 	assert_refused("-z routes list", 2, "tmail: unknown flag '-z'; see 'tmail --help'\n");
 	/* Never clusters. */
 	assert_refused("routes del -qy 1", 2,
@@ -240,15 +241,15 @@ test_wrong_words(void **state)
 	assert_refused("routes add -rh", 2, "tmail: -rh: its value REMOTE is missing\n");
 	assert_refused("routes add -d x", 2, "tmail: routes add: -rh REMOTE is missing\n");
 	assert_refused("routes del", 2, "tmail: routes del: ROUTE_ID is missing\n");
-	assert_refused("routes list x", 2, "tmail: routes list: unexpected argument 'x'\n");
+	assert_refused("queue list x", 2, "tmail: queue list: unexpected argument 'x'\n");
 	assert_refused("routes del -y=1 2", 2, "tmail: -y takes no value\n");
 	assert_refused("queue list --timeout 0", 2,
 		       "tmail: --timeout 0: it is a number of seconds up to 86400\n");
 	assert_refused("queue list --color red", 2,
 		       "tmail: --color red: it is one of auto, always or never\n");
-	assert_refused(
-	    "-o xml queue list", 2,
-	    "tmail: -o xml: it is one of text, table, wide, json, jsonl, csv, tsv or id\n");
+	assert_refused("-o xml queue list", 2,
+		       "tmail: -o xml: it is one of text, table, wide, json, jsonl, csv, tsv, id, "
+		       "commands or template=\n");
 	assert_refused("status -o id", 2, "tmail: -o id: status has no ids\n");
 }
 
@@ -446,6 +447,10 @@ test_list(void **state)
 	    "{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{\"revision\":8,\"count\":2,\"routes\":[],"
 	    "\"next\":null}}",
 	    NULL};
+	static const char *const ids[] = {
+	    "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"revision\":7,\"count\":2,\"lines\":"
+	    "\"1\\n9\\n\",\"next\":null}}",
+	    NULL};
 	struct run run;
 
 	(void)state;
@@ -474,8 +479,13 @@ test_list(void **state)
 		      "{\"schema\":\"tmail.routes/1\",\"revision\":7,\"routes\":[\n{\"id\":1,");
 	assert_string_equal(run.out + strlen(run.out) - 4, "\n]}\n");
 	run_clear(&run);
-	run_line(&run, "routes list -o id", NULL, objects);
-	assert_string_equal(run.out, "1\n");
+	/* Ids come as ready lines; of an empty table nothing is said. */
+	run_line(&run, "routes list -o id", NULL, ids);
+	assert_string_equal(run.out, "1\n9\n");
+	assert_non_null(strstr(run.asked, "\"form\":\"ids\""));
+	run_clear(&run);
+	run_line(&run, "routes list -o id", NULL, empty);
+	assert_string_equal(run.out, "");
 	run_clear(&run);
 }
 
@@ -842,7 +852,15 @@ test_distance(void **state)
 static void
 test_when(void **state)
 {
+	static const struct {
+		const char *text;
+		int64_t seconds; /* 0: it is none */
+	} spans[] = {{"90s", 90}, {"5m", 300},  {"2h", 7200}, {"1d", 86400}, {"45", 45},
+		     {"0", 0},    {"0m", 0},    {"", 0},      {"m", 0},      {"5 m", 0},
+		     {"5mm", 0},  {"1h30m", 0}, {"-5m", 0},   {"1.5h", 0},   {"9999999999", 0},
+		     {"5w", 0},   {"soon", 0}};
 	struct strbuf out = STRBUF_INIT;
+	int64_t span_ms;
 
 	(void)state;
 	setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3", 1);
@@ -859,6 +877,13 @@ test_when(void **state)
 	when_span(86400 + 3600 * 23 + 61, &out);
 	assert_string_equal(out.data, "1d 23:01:01");
 	strbuf_clear(&out);
+	for (size_t i = 0; i < sizeof(spans) / sizeof(spans[0]); i++) {
+		span_ms = -1;
+		assert_int_equal(when_parse_span(spans[i].text, &span_ms),
+				 spans[i].seconds > 0 ? 0 : -1);
+		if (spans[i].seconds > 0)
+			assert_int_equal(span_ms, spans[i].seconds * 1000);
+	}
 }
 
 int

@@ -37,8 +37,9 @@ static const struct output_column columns[] = {
 
 static const char *const members[] = {"id", "name", "size", "on", NULL};
 
-static const struct output_kind list_kind = {"test.things/1", "things", members, columns, 3};
-static const struct output_kind object_kind = {"test.thing/1", NULL, members, columns, 3};
+static const struct output_kind list_kind = {"test.things/1", "things", members, columns, 3,
+						     cell_both};
+static const struct output_kind object_kind = {"test.thing/1", NULL, members, columns, 3, NULL};
 
 static char *
 contents(int fd)
@@ -86,57 +87,57 @@ static void
 test_formats(void **state)
 {
 	(void)state;
-	assert_printed(&(struct output_style){OUTPUT_TEXT, 80, false}, &list_kind, rows,
+	assert_printed(&(struct output_style){OUTPUT_TEXT, NULL, 80, false}, &list_kind, rows,
 		       "line\nline\n");
-	assert_printed(&(struct output_style){OUTPUT_TABLE, 80, false}, &list_kind, rows,
+	assert_printed(&(struct output_style){OUTPUT_TABLE, NULL, 80, false}, &list_kind, rows,
 		       "ID  NAME\n"
 		       " 1  one\n"
 		       "12  a \"b\", c\\x09d\n");
-	assert_printed(&(struct output_style){OUTPUT_WIDE, 80, false}, &list_kind, rows,
+	assert_printed(&(struct output_style){OUTPUT_WIDE, NULL, 80, false}, &list_kind, rows,
 		       "ID  NAME           BOTH\n"
 		       " 1  one            one/\n"
 		       "12  a \"b\", c\\x09d  a \"b\", c\\x09d/7\n");
-	assert_printed(&(struct output_style){OUTPUT_JSON, 80, false}, &list_kind, rows,
+	assert_printed(&(struct output_style){OUTPUT_JSON, NULL, 80, false}, &list_kind, rows,
 		       "{\"schema\":\"test.things/1\",\"revision\":412,\"things\":[\n"
 		       "{\"id\":1,\"name\":\"one\",\"size\":null,\"on\":true},\n"
 		       "{\"id\":12,\"name\":\"a \\\"b\\\", c\\td\",\"size\":7,\"on\":false}\n]}\n");
-	assert_printed(&(struct output_style){OUTPUT_JSONL, 80, false}, &list_kind, rows,
+	assert_printed(&(struct output_style){OUTPUT_JSONL, NULL, 80, false}, &list_kind, rows,
 		       "{\"id\":1,\"name\":\"one\",\"size\":null,\"on\":true}\n"
 		       "{\"id\":12,\"name\":\"a \\\"b\\\", c\\td\",\"size\":7,\"on\":false}\n");
-	assert_printed(&(struct output_style){OUTPUT_CSV, 80, false}, &list_kind, rows,
+	assert_printed(&(struct output_style){OUTPUT_CSV, NULL, 80, false}, &list_kind, rows,
 		       "id,name,size,on\r\n"
 		       "1,one,,true\r\n"
 		       "12,\"a \"\"b\"\", c\\x09d\",7,false\r\n");
-	assert_printed(&(struct output_style){OUTPUT_TSV, 80, false}, &list_kind, rows,
+	assert_printed(&(struct output_style){OUTPUT_TSV, NULL, 80, false}, &list_kind, rows,
 		       "id\tname\tsize\ton\n"
 		       "1\tone\t\ttrue\n"
 		       "12\t\"a \"\"b\"\", c\\x09d\"\t7\tfalse\n");
-	assert_printed(&(struct output_style){OUTPUT_ID, 80, false}, &list_kind, rows, "1\n12\n");
+	assert_printed(&(struct output_style){OUTPUT_ID, NULL, 80, false}, &list_kind, rows, "1\n12\n");
 }
 
 static void
 test_empty(void **state)
 {
 	(void)state;
-	assert_printed(&(struct output_style){OUTPUT_TEXT, 80, false}, &list_kind, "[]", "");
-	assert_printed(&(struct output_style){OUTPUT_TABLE, 80, false}, &list_kind, "[]",
+	assert_printed(&(struct output_style){OUTPUT_TEXT, NULL, 80, false}, &list_kind, "[]", "");
+	assert_printed(&(struct output_style){OUTPUT_TABLE, NULL, 80, false}, &list_kind, "[]",
 		       "ID  NAME\n");
-	assert_printed(&(struct output_style){OUTPUT_JSON, 80, false}, &list_kind, "[]",
+	assert_printed(&(struct output_style){OUTPUT_JSON, NULL, 80, false}, &list_kind, "[]",
 		       "{\"schema\":\"test.things/1\",\"revision\":412,\"things\":[]}\n");
-	assert_printed(&(struct output_style){OUTPUT_JSONL, 80, false}, &list_kind, "[]", "");
-	assert_printed(&(struct output_style){OUTPUT_CSV, 80, false}, &list_kind, "[]",
+	assert_printed(&(struct output_style){OUTPUT_JSONL, NULL, 80, false}, &list_kind, "[]", "");
+	assert_printed(&(struct output_style){OUTPUT_CSV, NULL, 80, false}, &list_kind, "[]",
 		       "id,name,size,on\r\n");
-	assert_printed(&(struct output_style){OUTPUT_ID, 80, false}, &list_kind, "[]", "");
+	assert_printed(&(struct output_style){OUTPUT_ID, NULL, 80, false}, &list_kind, "[]", "");
 }
 
 static void
 test_object(void **state)
 {
 	(void)state;
-	assert_printed(&(struct output_style){OUTPUT_JSON, 80, false}, &object_kind,
+	assert_printed(&(struct output_style){OUTPUT_JSON, NULL, 80, false}, &object_kind,
 		       "[{\"id\":1,\"name\":\"one\"}]",
 		       "{\"schema\":\"test.thing/1\",\"id\":1,\"name\":\"one\"}\n");
-	assert_printed(&(struct output_style){OUTPUT_CSV, 80, false}, &object_kind,
+	assert_printed(&(struct output_style){OUTPUT_CSV, NULL, 80, false}, &object_kind,
 		       "[{\"id\":1,\"name\":\"one\"}]", "id,name,size,on\r\n1,one,,\r\n");
 }
 
@@ -144,11 +145,11 @@ static void
 test_colour(void **state)
 {
 	(void)state;
-	assert_printed(&(struct output_style){OUTPUT_TABLE, 80, true}, &list_kind,
+	assert_printed(&(struct output_style){OUTPUT_TABLE, NULL, 80, true}, &list_kind,
 		       "[{\"id\":1,\"name\":\"x\"}]", "\033[1mID  NAME\033[0m\n 1  x\n");
-	assert_printed(&(struct output_style){OUTPUT_TEXT, 80, true}, &list_kind, "[{\"id\":1}]",
+	assert_printed(&(struct output_style){OUTPUT_TEXT, NULL, 80, true}, &list_kind, "[{\"id\":1}]",
 		       "line\n");
-	assert_printed(&(struct output_style){OUTPUT_CSV, 80, true}, &list_kind, "[{\"id\":1}]",
+	assert_printed(&(struct output_style){OUTPUT_CSV, NULL, 80, true}, &list_kind, "[{\"id\":1}]",
 		       "id,name,size,on\r\n1,,,\r\n");
 }
 
@@ -160,12 +161,12 @@ test_hostile(void **state)
 	    "[{\"id\":1,\"name\":\"\\u001b[2J\\u009bm\\u007f\\u202e\\u00e9\"}]";
 
 	(void)state;
-	assert_printed(&(struct output_style){OUTPUT_JSONL, 80, false}, &list_kind, hostile,
+	assert_printed(&(struct output_style){OUTPUT_JSONL, NULL, 80, false}, &list_kind, hostile,
 		       "{\"id\":1,\"name\":\"\\u001B[2J\\u009bm\\u007f\\u202e\xc3\xa9\"}\n");
 	assert_printed(
-	    &(struct output_style){OUTPUT_CSV, 80, false}, &list_kind, hostile,
+	    &(struct output_style){OUTPUT_CSV, NULL, 80, false}, &list_kind, hostile,
 	    "id,name,size,on\r\n1,\\x1b[2J\\xc2\\x9bm\\x7f\\xe2\\x80\\xae\xc3\xa9,,\r\n");
-	assert_printed(&(struct output_style){OUTPUT_TABLE, 80, false}, &list_kind, hostile,
+	assert_printed(&(struct output_style){OUTPUT_TABLE, NULL, 80, false}, &list_kind, hostile,
 		       "ID  NAME\n 1  \\x1b[2J\\xc2\\x9bm\\x7f\\xe2\\x80\\xae\xc3\xa9\n");
 }
 
@@ -239,7 +240,7 @@ test_wide_characters(void **state)
 static void
 test_streams(void **state)
 {
-	const struct output_style style = {OUTPUT_TABLE, 80, false};
+	const struct output_style style = {OUTPUT_TABLE, NULL, 80, false};
 	int fd = memfd_create("output", MFD_CLOEXEC);
 	json_t *row = json_pack("{s:i, s:s}", "id", 1, "name", "a");
 	struct output *output = output_new(fd, &style, &list_kind, 1);
@@ -263,7 +264,7 @@ test_streams(void **state)
 static void
 assert_write_fails(int fd, int sys)
 {
-	const struct output_style style = {OUTPUT_ID, 80, false};
+	const struct output_style style = {OUTPUT_ID, NULL, 80, false};
 	struct output *output = output_new(fd, &style, &list_kind, 1);
 	json_t *row = json_pack("{s:i}", "id", 1234567);
 	struct error why = {0};
@@ -294,7 +295,7 @@ test_write_fails(void **state)
 static void
 test_abandoned(void **state)
 {
-	const struct output_style style = {OUTPUT_JSON, 80, false};
+	const struct output_style style = {OUTPUT_JSON, NULL, 80, false};
 	int fd = memfd_create("output", MFD_CLOEXEC);
 	struct output *output = output_new(fd, &style, &list_kind, 1);
 	json_t *row = json_pack("{s:i}", "id", 1);
@@ -310,21 +311,73 @@ test_abandoned(void **state)
 }
 
 static void
-test_names(void **state)
+test_template(void **state)
 {
-	enum output_format format;
+	static const char hostile[] = "[{\"id\":1,\"name\":\"a\\u001bb\",\"size\":null}]";
+	static const struct {
+		const char *text, *said;
+	} wrong[] = {
+	    {"{nam}", "no field {nam}. Did you mean {name}?"},
+	    {"{colour}", "there are id, name, size, on"},
+	    {"{}", "no field {}"},
+	    {"{id", "not closed"},
+	    {"id}", "closes nothing"},
+	    {"\\x", "behind a backslash"},
+	    {"x\\", "behind a backslash"},
+	};
+	struct output_style style = {.format = OUTPUT_TEMPLATE};
+	struct error why;
 
 	(void)state;
-	assert_int_equal(output_format_of("jsonl", &format), 0);
-	assert_int_equal(format, OUTPUT_JSONL);
-	assert_int_equal(output_format_of("JSON", &format), -1);
-	assert_int_equal(output_format_of("", &format), -1);
+	style.template = "{id}\\t<{name}>{size} \\\\ {{{id}}}\\n";
+	assert_int_equal(output_style_check(&style, &list_kind, &why), 0);
+	assert_printed(&style, &list_kind, hostile, "1\t<a\\x1bb> \\ {1}\n");
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		style.template = wrong[i].text;
+		assert_int_equal(output_style_check(&style, &list_kind, &why), -1);
+		assert_int_equal(why.code, ERROR_USAGE);
+		if (strstr(why.text, wrong[i].said) == NULL)
+			fail_msg("%s: %s", wrong[i].text, why.text);
+	}
+	assert_int_equal(output_style_check(&style, NULL, &why), -1);
+}
+
+static void
+test_commands(void **state)
+{
+	struct output_style style = {.format = OUTPUT_COMMANDS};
+	struct error why;
+
+	(void)state;
+	assert_int_equal(output_style_check(&style, &list_kind, &why), 0);
+	assert_int_equal(output_style_check(&style, &object_kind, &why), -1);
+	assert_int_equal(why.code, ERROR_USAGE);
+	assert_int_equal(output_style_check(&style, NULL, &why), -1);
+	style.format = OUTPUT_CSV;
+	assert_int_equal(output_style_check(&style, NULL, &why), 0);
+}
+
+static void
+test_names(void **state)
+{
+	struct output_style style = {0};
+
+	(void)state;
+	assert_int_equal(output_style_set(&style, "jsonl"), 0);
+	assert_int_equal(style.format, OUTPUT_JSONL);
+	assert_int_equal(output_style_set(&style, "JSON"), -1);
+	assert_int_equal(output_style_set(&style, ""), -1);
+	assert_int_equal(output_style_set(&style, "template"), -1);
+	assert_int_equal(output_style_set(&style, "template={id}"), 0);
+	assert_int_equal(style.format, OUTPUT_TEMPLATE);
+	assert_string_equal(style.template, "{id}");
 }
 
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_template),        cmocka_unit_test(test_commands),
 	    cmocka_unit_test(test_formats),         cmocka_unit_test(test_empty),
 	    cmocka_unit_test(test_object),          cmocka_unit_test(test_colour),
 	    cmocka_unit_test(test_hostile),         cmocka_unit_test(test_fits_width),
