@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """
-kill -9 in a loop, at random moments, also while it starts: 8 clients submit, another one adds and
+kill -9 in a loop, at random moments, also while it starts: 8 clients submit, another one adds, changes and
 deletes routes alongside.
 
     every message that got a 250 is delivered, whole;
-    every route change that was reported is there, no id is given twice;
+    every route change that was reported is there, no id is given twice, each revision is in the log once;
     a message that is delivered again was in flight at a kill.
 
 CRASH_ROUNDS and CRASH_SEED (environment) change how long and repeat what was.
@@ -85,13 +85,14 @@ class Clients:
 
 
 class Changes:
-    """One thread that adds and deletes routes, and knows what was reported and what is in doubt."""
+    """One thread that adds, changes and deletes routes, and knows what was reported and what is in doubt."""
 
     def __init__(self, relayd, source):
         self.relayd, self.source = relayd, random.Random(source.random())
         self.stop = threading.Event()
         self.there = {}       # id: destination, reported as added
         self.gone = set()     # ids reported as deleted
+        self.priorities = {}  # id: those it may have, more than one after a change without an answer
         self.doubtful = set()  # destinations and ids of changes without an answer
         self.ids = []
         self.failures = []
@@ -112,7 +113,14 @@ class Changes:
                 return
 
     def change(self, control):
-        if self.there and self.source.random() < 0.3:
+        choice = self.source.random()
+        if self.there and choice < 0.3:
+            route = self.source.choice(sorted(self.there))
+            priority = self.source.randrange(1, 65536)
+            self.priorities[route].add(priority)
+            control.call("routes.set", id=route, route={"priority": priority})
+            self.priorities[route] = {priority}
+        elif self.there and choice < 0.5:
             route = self.source.choice(sorted(self.there))
             destination = self.there.pop(route)
             self.doubtful.add(destination)
@@ -130,6 +138,7 @@ class Changes:
             route = answer["routes"][0]["id"]
             self.doubtful.discard(destination)
             self.ids.append(route)
+            self.priorities[route] = {1}
             self.there[route] = destination
 
     def join(self):
@@ -182,14 +191,31 @@ def test_kill(make_relayd, make_peer):
 
 
 def check_routes(relayd, changes):
-    now = {route["id"]: route["destination"] for route in relayd.tmail_json("routes", "list")["routes"]}
+    listed = relayd.tmail_json("routes", "list")
+    now = {route["id"]: route["destination"] for route in listed["routes"]}
+    priorities = {route["id"]: route["priority"] for route in listed["routes"]}
     for route, destination in changes.there.items():
         assert now.get(route) == destination, f"route {route} was reported, and is not there"
+        assert priorities[route] in changes.priorities[route], f"route {route} is not as it was reported"
     assert not changes.gone & now.keys(), "a deleted route is there again"
     assert len(changes.ids) == len(set(changes.ids)), "an id was given twice"
     known = {*changes.there.values(), "b.example"}
     assert {destination for destination in now.values() if destination not in known} <= changes.doubtful
+    check_history(relayd, listed["revision"])
     print(f"routes: {len(changes.ids)} added, {len(changes.gone)} deleted, {len(changes.doubtful)} without an answer")
+
+
+def check_history(relayd, revision):
+    """From the last revision down to the first, or to the oldest of at least 10,000."""
+    told = []
+    with relayd.control() as control:
+        while told[-1:] != [1]:
+            page = control.call("routes.log", limit=1000, **({"after": told[-1]} if told else {}))["changes"]
+            if not page:
+                break
+            told += [entry["revision"] for entry in page]
+    assert told == list(range(revision, revision - len(told), -1)), told
+    assert len(told) >= min(revision, 10000)
 
 
 def check_messages(relayd, peer, clients, kills):

@@ -17,6 +17,7 @@ import subprocess
 import tempfile
 
 from harness import logline
+from harness.control import Control
 from harness.messages import stuffed
 from harness.places import PATIENCE, RELAYD, TMAIL
 from harness.talk import Talk
@@ -263,6 +264,10 @@ class Relayd:
 
     def tmail_json(self, *words):
         return json.loads(self.tmail(*words, "-o", "json"))
+
+    def control(self):
+        """The control socket, without tmail in between."""
+        return Control(self.socket)
 
     def route(self, *words, to=None):
         """Add a route, to a peer if one is given; its id."""

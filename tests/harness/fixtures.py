@@ -5,12 +5,15 @@ Fixtures of the whole-program tests (a conftest.py imports them all).
     relayd       a daemon with the default configuration of harness/daemon.py, running
     make_relayd  make_relayd(limits={"errors": 3}, ...): one more, running; start=False: only made
     make_peer    make_peer(stages={...}, ...): a scripted next hop; its faults fail the test
+    at_port      at_port(465, stages, ...): a peer on that port of a loopback address of its own
+    exchanger    exchanger(stages): the same on port 25
     root         skips the test for who is not root
 
 At the end each daemon that still runs gets SIGTERM and has to end with 0, without a finding of a
 sanitizer.
 """
 import os
+import random
 
 import pytest
 
@@ -66,6 +69,28 @@ def make_peer():
         peer.stop()
         faults += peer.faults
     assert not faults, faults
+
+
+@pytest.fixture
+def at_port(make_peer):
+    def make(port, stages=None, **options):
+        source = random.Random(os.urandom(8))
+        for _ in range(20):
+            host = f"127.{source.randrange(130, 190)}.{source.randrange(256)}.{source.randrange(1, 255)}"
+            try:
+                return make_peer(stages, host=host, port=port, **options)
+            except PermissionError:
+                pytest.skip(f"this user may not listen on port {port}")
+            except OSError:
+                continue
+        raise OSError("no free address")
+
+    return make
+
+
+@pytest.fixture
+def exchanger(at_port):
+    return lambda stages=None, **options: at_port(25, stages, **options)
 
 
 @pytest.fixture

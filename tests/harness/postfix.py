@@ -37,6 +37,7 @@ retry     unix  -  -  n  -     -    error
 scache    unix  -  -  n  -     1    scache
 anvil     unix  -  -  n  -     1    anvil
 showq     unix  n  -  n  -     -    showq
+tlsmgr    unix  -  -  n  1000? 1    tlsmgr
 postlog   unix-dgram n - n -   1    postlogd
 """
 
@@ -48,6 +49,13 @@ def is_there():
 def environment():
     path = (UNPACKED / "library-path").read_text().strip()
     return dict(os.environ, LD_LIBRARY_PATH=path)
+
+
+def sasl_path():
+    """Where the mechanisms of Cyrus SASL are: of the packages that were fetched, and of this system."""
+    places = [*PEERS.glob("libsasl2-modules*/usr/lib/*/sasl2"), *UNPACKED.glob("usr/lib/*/sasl2"),
+              *pathlib.Path("/usr/lib").glob("*/sasl2")]
+    return ":".join(map(str, places))
 
 
 def tool(name):
@@ -112,7 +120,7 @@ class Postfix:
         }
 
     def write(self):
-        (self.folder / "conf").mkdir()
+        (self.folder / "conf").mkdir(exist_ok=True)
         lines = [f"{key} = {value}" for key, value in self.settings.items()]
         (self.folder / "conf/main.cf").write_text("\n".join(lines) + "\n")
         service = f"{self.host}:{self.port} inet n - n - - smtpd\n"
@@ -132,12 +140,38 @@ class Postfix:
             (queue / name).chmod(mode)
         (queue / "pid").mkdir(mode=0o755)
 
+    def add_logins(self, logins, mechanisms):
+        """{login: password} for its clients, by Cyrus SASL; before start()."""
+        # Debian's Postfix looks there.
+        database, folder = self.folder / "sasldb2", self.folder / "conf/sasl"
+        for login, password in logins.items():
+            subprocess.run([str(PEERS / "sasl2-bin/usr/sbin/saslpasswd2"), "-p", "-c", "-f", str(database),
+                            "-u", "postfix.example", login], input=password, text=True, check=True,
+                           capture_output=True, env=dict(environment(), SASL_PATH=sasl_path()))
+        shutil.chown(database, OWNER)
+        folder.mkdir(parents=True)
+        (folder / "smtpd.conf").write_text(
+            f"pwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: {database}\nmech_list: {mechanisms}\n")
+        self.settings.update({
+            "smtpd_sasl_auth_enable": "yes", "smtpd_tls_auth_only": "yes",
+            "smtpd_sasl_local_domain": "postfix.example", "smtpd_sasl_security_options": "noanonymous",
+            "smtpd_relay_restrictions": "permit_sasl_authenticated, reject",
+            "import_environment": "MAIL_CONFIG LD_LIBRARY_PATH SASL_PATH",
+        })
+
+    def add_tls(self, certificate, key):
+        """Wanted of every client; before start()."""
+        self.settings.update({"smtpd_tls_security_level": "encrypt", "smtpd_tls_cert_file": certificate,
+                              "smtpd_tls_key_file": key, "smtpd_tls_loglevel": "1",
+                              "smtpd_tls_received_header": "yes"})
+
     def start(self):
         self.write()
         master = str(UNPACKED / "usr/lib/postfix/sbin/master")
         with (self.folder / "output").open("wb") as out:
             self.process = subprocess.Popen([master, "-d", "-c", str(self.folder / "conf")], stdin=subprocess.DEVNULL,
-                                            stdout=out, stderr=out, env=environment(), start_new_session=True)
+                                            stdout=out, stderr=out, start_new_session=True,
+                                            env=dict(environment(), SASL_PATH=sasl_path()))
         until(lambda: answers((self.host, self.port)), self.said, alive=self.assert_alive)
         return self
 

@@ -7,177 +7,47 @@ An SMTP next hop whose every word is scripted: what it does at each stage of a s
         ...deliver to peer.host, peer.port...
         peer.messages, peer.sessions, peer.faults
 
-Stages: connect greeting ehlo helo starttls handshake auth mail rcpt data body dot rset noop quit.
+Stages: connect greeting ehlo helo starttls handshake auth mail rcpt data body dot rset noop quit; and, for
+what breaks TLS and logins,
+    hello              the ClientHello has come, nothing is answered
+    half               half of the answer to it is sent
+    secured            TLS stands
+    ehlo_tls           EHLO after STARTTLS; where it is not given: ehlo
+    scram_first, scram_final   in place of the two server's messages of SCRAM; their argument is what the
+                       client has sent
 What stands at a stage is
     an action                  what is done every time;
     a list of actions          one a time over all sessions, the last one repeats;
-    a dict {address: action}   at mail and rcpt: by address, None for all others;
+    a dict {address: action}   at mail and rcpt: by address, None for all others; at auth: by mechanism;
     a function (session, argument) -> action.
 An action is None (the usual reply), a str (one reply line), a list of str inside a tuple (a reply of
-several lines), or one of the classes below: Silence, Deaf, Drop, Raw, Slow, Endless, Sequence, Hold.
+several lines), or one of the classes of peer/actions.py: Silence, Deaf, Drop, Raw, Slow, Endless, Sequence,
+Hold, Challenges, Clear.
 A str with a 2xx or 3xx code moves the session on as such a reply does.
 
 The peer is strict: what a client must not do (bare CR or LF, a dot that was not doubled, a declared SIZE
-that was too small, eight bits without BODY=8BITMIME, pipelining that was not offered) is written down
-in `faults`, and a test asserts that there are none.
+that was too small, eight bits without BODY=8BITMIME, pipelining that was not offered, more behind STARTTLS)
+is written down in `faults`, and a test asserts that there are none.
 """
 import asyncio
-import base64
 import collections
 import dataclasses
-import hashlib
-import hmac
 import re
 import socket
 import ssl
-import struct
-import subprocess
 import threading
 import time
+
+from peer import login
+# A test takes its peer and the actions from one place.
+from peer.actions import (Challenges, Clear, Deaf, Drop, Endless, Hold, Raw, Sequence, Silence, Slow,  # noqa: F401
+                          action_code, play)
+from peer.wire import Closed, Dropped, Wire
 
 BARE = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 STUFFED = re.compile(rb"(?:^|\r\n)\.(?!\.)")
 PATH = re.compile(rb"(?:FROM|TO):\s*<([^>]*)>(.*)", re.IGNORECASE | re.DOTALL)
 EXTENSIONS = ("PIPELINING", "SIZE 0", "8BITMIME", "ENHANCEDSTATUSCODES")
-
-
-# ---- actions --------------------------------------------------------------------------------------
-
-class Silence:
-    """Not a word; the client has to give up."""
-    code = None
-
-    async def play(self, wire):
-        await wire.until_closed()
-
-
-class Deaf:
-    """Neither a word nor an ear: what the client sends fills its own buffers."""
-    code = None
-
-    async def play(self, wire):
-        wire.writer.transport.pause_reading()
-        await asyncio.Event().wait()  # until the peer is stopped
-
-
-@dataclasses.dataclass
-class Drop:
-    """Close the connection; with `reset` by RST; at the stage body after so many octets of it."""
-    reset: bool = False
-    after: int = 0
-    code = None
-
-    async def play(self, wire):
-        wire.drop(self.reset)
-        raise Dropped
-
-
-@dataclasses.dataclass
-class Raw:
-    """These very octets, which may be no reply at all."""
-    octets: bytes
-
-    @property
-    def code(self):
-        return reply_code(self.octets)
-
-    async def play(self, wire):
-        await wire.write(self.octets)
-
-
-@dataclasses.dataclass
-class Slow:
-    """A reply in pieces of `size` octets, with a pause before each."""
-    text: object
-    seconds: float = 0.01
-    size: int = 1
-
-    @property
-    def code(self):
-        return reply_code(reply_octets(self.text))
-
-    async def play(self, wire):
-        octets = reply_octets(self.text)
-        for at in range(0, len(octets), self.size):
-            await asyncio.sleep(self.seconds)
-            await wire.write(octets[at:at + self.size])
-
-
-@dataclasses.dataclass
-class Endless:
-    """The same octets again and again until the client has gone."""
-    octets: bytes = b"250-and so on\r\n"
-    seconds: float = 0.0
-    code = None
-
-    async def play(self, wire):
-        block = self.octets * max(1, 4096 // len(self.octets)) if not self.seconds else self.octets
-        while True:
-            await wire.write(block)
-            await asyncio.sleep(self.seconds)
-
-
-class Sequence:
-    """One action after the other: Sequence("421 4.3.2 good bye", Drop())."""
-
-    def __init__(self, *actions):
-        self.actions = actions
-
-    @property
-    def code(self):
-        return next((code for code in map(action_code, self.actions) if code), None)
-
-    async def play(self, wire):
-        for action in self.actions:
-            await play(action, wire)
-
-
-class Hold:
-    """Wait until the test calls release(), then do `action`. `reached` is set when a session waits."""
-
-    def __init__(self, action):
-        self.action = action
-        self.reached = threading.Event()
-        self.released = threading.Event()
-
-    @property
-    def code(self):
-        return action_code(self.action)
-
-    def release(self):
-        self.released.set()
-
-    async def play(self, wire):
-        self.reached.set()
-        while not self.released.is_set():
-            if wire.closed():
-                raise Dropped
-            await asyncio.sleep(0.005)
-        await play(self.action, wire)
-
-
-def reply_octets(reply):
-    """A reply's lines on the wire: "250 one", or ("250-one", "250 two")."""
-    lines = [reply] if isinstance(reply, (str, bytes)) else reply
-    return b"".join((line.encode() if isinstance(line, str) else line) + b"\r\n" for line in lines)
-
-
-def reply_code(octets):
-    found = re.match(rb"([2-5][0-9][0-9])[ -]", octets)
-    return int(found[1]) if found else None
-
-
-def action_code(action):
-    if isinstance(action, (str, tuple)):
-        return reply_code(reply_octets(action))
-    return action.code
-
-
-async def play(action, wire):
-    if isinstance(action, (str, tuple)):
-        await wire.write(reply_octets(action))
-    else:
-        await action.play(wire)
 
 
 # ---- what was seen --------------------------------------------------------------------------------
@@ -199,12 +69,16 @@ class Message:
 class Session:
     number: int
     client: tuple              # address and port the client came from
+    server: tuple              # ... and to which
     started: float
     commands: list = dataclasses.field(default_factory=list)  # (time.monotonic(), line)
     messages: list = dataclasses.field(default_factory=list)
     logins: list = dataclasses.field(default_factory=list)    # (mechanism, login, password)
+    login: str = None          # who has logged in
     helo: str = None
     tls: object = None         # (version, SNI) once encrypted
+    resumed: bool = False      # ... by a session from before
+    tls_failure: str = None    # why there was no TLS
     pipelined: int = 0         # commands behind which more had come before they were answered
     ended: float = None
     end: str = None            # "quit", "closed" (by the client), "dropped" (by us)
@@ -217,91 +91,23 @@ class Session:
         return [line.decode(errors="replace") for when, line in self.commands]
 
 
-class Dropped(Exception):
-    """The session ends here, by us."""
-
-
-class Closed(Exception):
-    """The client has gone."""
-
-
-class Wire:
-    """A connection with a buffer of its own: lines, bodies, and an end that can be waited for."""
-
-    def __init__(self, reader, writer):
-        self.reader, self.writer = reader, writer
-        self.buffer = bytearray()
-
-    async def more(self):
-        block = await self.reader.read(1 << 17)
-        if not block:
-            raise Closed
-        self.buffer += block
-
-    async def line(self, limit=1 << 16):
-        """One line without its CRLF; a lone LF does not end it."""
-        while (at := self.buffer.find(b"\r\n")) < 0:
-            if len(self.buffer) > limit:
-                raise Closed
-            await self.more()
-        line = bytes(self.buffer[:at])
-        del self.buffer[:at + 2]
-        return line
-
-    async def body(self):
-        """All up to the final dot, dots still doubled."""
-        at = 0
-        while True:
-            if self.buffer.startswith(b".\r\n"):
-                del self.buffer[:3]
-                return b""
-            at = self.buffer.find(b"\r\n.\r\n", max(0, at - 4))
-            if at >= 0:
-                raw = bytes(self.buffer[:at + 2])
-                del self.buffer[:at + 5]
-                return raw
-            at = len(self.buffer)
-            await self.more()
-
-    async def at_least(self, count):
-        while len(self.buffer) < count:
-            await self.more()
-
-    async def write(self, octets):
-        self.writer.write(octets)
-        await self.writer.drain()
-
-    async def until_closed(self):
-        while True:
-            await self.more()
-            self.buffer.clear()
-
-    def closed(self):
-        return self.reader.at_eof() or self.writer.is_closing()
-
-    def drop(self, reset=False):
-        if reset:
-            raw = self.writer.get_extra_info("socket")
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.writer.transport.abort()
-        else:
-            self.writer.close()
-
-
 # ---- the peer -------------------------------------------------------------------------------------
 
 class Peer:
     """The sessions of one listening socket, on whatever asyncio loop runs them."""
 
     def __init__(self, stages=None, extensions=EXTENSIONS, hostname="peer.example", tls=None,
-                 implicit_tls=False, logins=None, on_message=None, keep=True):
+                 implicit_tls=False, logins=None, mechanisms=login.MECHANISMS, on_message=None, keep=True,
+                 strict=True):
         self.stages = dict(stages or {})
         self.extensions = tuple(extensions)
         self.hostname = hostname
         self.tls, self.implicit_tls = tls, implicit_tls
         self.logins = logins        # {login: password}: AUTH is offered
+        self.mechanisms = tuple(mechanisms)
         self.on_message = on_message
         self.keep = keep            # sessions and messages, or only their counts
+        self.strict = strict        # False: a script of nonsense, to which no client can do everything right
         self.sessions, self.messages, self.faults = [], [], []
         self.session_count = self.message_count = 0
         self.open = self.most_open = 0
@@ -313,7 +119,8 @@ class Peer:
         return any(word.split(" ")[0].upper() == name for word in self.extensions)
 
     def fault(self, session, what):
-        self.faults.append(f"session {session.number}: {what}")
+        if self.strict:
+            self.faults.append(f"session {session.number}: {what}")
 
     def action(self, stage, session, argument=""):
         """What the script says for this stage now."""
@@ -344,9 +151,7 @@ class Peer:
 
     def start(self, listening):
         async def begin():
-            self.server = await asyncio.start_server(
-                self.accepted, sock=listening, backlog=512,
-                ssl=self.tls if self.implicit_tls else None)
+            self.server = await asyncio.start_server(self.accepted, sock=listening, backlog=512)
         return begin()
 
     async def accepted(self, reader, writer):
@@ -354,7 +159,8 @@ class Peer:
         self.tasks.add(task)
         writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         client = writer.get_extra_info("peername")
-        session = Session(self.session_count, client[:2] if client else None, time.monotonic())
+        session = Session(self.session_count, client[:2] if client else None,
+                          writer.get_extra_info("sockname")[:2], time.monotonic())
         self.session_count += 1
         self.open += 1
         self.most_open = max(self.most_open, self.open)
@@ -364,10 +170,13 @@ class Peer:
         try:
             await self.converse(wire, session)
             session.end = "quit"
+            await wire.good_bye()
         except Dropped:
             session.end = "dropped"
-        except (Closed, ConnectionError, ssl.SSLError, TimeoutError):
+        except (Closed, ConnectionError, TimeoutError):
             session.end = "closed"
+        except ssl.SSLError as why:
+            session.end, session.tls_failure = "closed", str(why)
         except asyncio.CancelledError:
             session.end = "dropped"
         except Exception as why:  # a mistake in the script: the test has to hear of it
@@ -382,7 +191,7 @@ class Peer:
     async def converse(self, wire, session):
         await self.say(wire, session, "connect", None)
         if self.implicit_tls:
-            session.tls = encryption(wire)
+            await self.secure(wire, session)
         if not await self.say(wire, session, "greeting", f"220 {self.hostname} ESMTP"):
             await wire.until_closed()
         state = Transaction()
@@ -407,9 +216,10 @@ class Peer:
         if self.tls and not session.tls:
             lines.append("STARTTLS")
         if self.logins is not None:
-            lines.append("AUTH PLAIN LOGIN CRAM-MD5")
+            lines.append(" ".join(("AUTH", *self.mechanisms)))
         usual = tuple(f"250{'-' if at < len(lines) - 1 else ' '}{line}" for at, line in enumerate(lines))
-        if await self.say(wire, session, "ehlo", usual):
+        stage = "ehlo_tls" if session.tls and "ehlo_tls" in self.stages else "ehlo"
+        if await self.say(wire, session, stage, usual):
             session.helo = argument.decode(errors="replace")
             state.reset()
 
@@ -508,53 +318,45 @@ class Peer:
         usual = "220 2.0.0 go ahead" if self.tls and not session.tls else "502 5.5.1 not here"
         if not await self.say(wire, session, "starttls", usual):
             return
-        handshake = self.action("handshake", session)
-        if handshake is not None:
-            await play(handshake, wire)
         if wire.buffer:
             self.fault(session, "bytes after STARTTLS, before the handshake")
             wire.buffer.clear()
-        if self.tls is None:
-            return  # a promise that is not kept
-        await wire.writer.start_tls(self.tls)
-        session.tls = encryption(wire)
+        await self.secure(wire, session)
         session.helo = None
         state.reset()
+
+    async def secure(self, wire, session):
+        def at(stage):
+            action = self.action(stage, session)
+            return (lambda: play(action, wire)) if action is not None else None
+
+        before, after = at("handshake"), at("secured")
+        if before:
+            await before()
+        if self.tls is None:
+            return  # a promise that is not kept
+        await wire.secure(self.tls, at("hello"), at("half"))
+        session.tls, session.resumed = wire.facts(), wire.tls.session_reused
+        if after:
+            await after()
 
     async def do_auth(self, wire, session, state, argument):
         mechanism, _, initial = argument.decode(errors="replace").partition(" ")
         action = self.action("auth", session, mechanism)
         if action is not None:
             await play(action, wire)
+            code = action_code(action)
+            if code == 421:
+                wire.drop()
+                raise Dropped
             return
         try:
-            login, good = await self.exchange(wire, session, mechanism.upper(), initial)
+            who = await login.exchange(self, wire, session, mechanism.upper(), initial)
         except ValueError:
             await wire.write(b"501 5.5.2 not understood\r\n")
             return
-        await wire.write(b"235 2.7.0 welcome\r\n" if good else b"535 5.7.8 no such login\r\n")
-
-    async def ask(self, wire, text):
-        await wire.write(b"334 " + base64.b64encode(text) + b"\r\n")
-        return base64.b64decode(await wire.line(), validate=True)
-
-    async def exchange(self, wire, session, mechanism, initial):
-        known = self.logins or {}
-        if mechanism == "PLAIN":
-            answer = base64.b64decode(initial, validate=True) if initial else await self.ask(wire, b"")
-            login, password = (part.decode() for part in answer.split(b"\0")[1:3])
-        elif mechanism == "LOGIN":
-            login = (base64.b64decode(initial) if initial else await self.ask(wire, b"Username:")).decode()
-            password = (await self.ask(wire, b"Password:")).decode()
-        elif mechanism == "CRAM-MD5":
-            challenge = f"<{time.monotonic_ns()}@{self.hostname}>".encode()
-            login, _, digest = (await self.ask(wire, challenge)).decode().rpartition(" ")
-            right = hmac.new(known.get(login, "").encode(), challenge, hashlib.md5).hexdigest()
-            password = known.get(login) if hmac.compare_digest(right, digest) else None
-        else:
-            raise ValueError(mechanism)
-        session.logins.append((mechanism, login, password))
-        return login, password is not None and known.get(login) == password
+        session.login = who
+        await wire.write(b"235 2.7.0 welcome\r\n" if who else b"535 5.7.8 no such login\r\n")
 
 
 class Transaction:
@@ -565,11 +367,6 @@ class Transaction:
         self.sender = None
         self.parameters = ""
         self.recipients, self.refused = [], []
-
-
-def encryption(wire):
-    tls = wire.writer.get_extra_info("ssl_object")
-    return tls.version(), getattr(tls, "name_asked_for", None)
 
 
 # ---- in a test ------------------------------------------------------------------------------------
@@ -610,10 +407,10 @@ class Server(Peer):
     `receive_buffer` the kernel does not take a whole message in the peer's place.
     """
 
-    def __init__(self, stages=None, host="127.0.0.1", up=True, receive_buffer=None, **options):
+    def __init__(self, stages=None, host="127.0.0.1", port=0, up=True, receive_buffer=None, **options):
         super().__init__(stages, **options)
         self.host, self.receive_buffer = host, receive_buffer
-        self.kept = bound(host, receive_buffer=receive_buffer)
+        self.kept = bound(host, port, receive_buffer)
         self.port = self.kept.getsockname()[1]
         if up:
             self.go_up()
@@ -682,20 +479,3 @@ class Blackhole:
 
     def __exit__(self, *_):
         self.stop()
-
-
-def certificate(folder, names=("peer.example",), days=2):
-    """A self-signed certificate and key for `names`, and a server context that shows it."""
-    place = folder / "peer.pem"
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-                    "-nodes", "-days", str(days), "-subj", f"/CN={names[0]}",
-                    "-addext", "subjectAltName=" + ",".join(f"DNS:{name}" for name in names),
-                    "-keyout", str(place), "-out", str(place) + ".crt"], check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(str(place) + ".crt", str(place))
-
-    def name_asked(tls, name, _):
-        tls.name_asked_for = name
-
-    context.sni_callback = name_asked
-    return context, str(place) + ".crt"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """
-One attempt to deliver: what each answer of a next hop leads to (the table of relayd-routes(7)), what is
+One attempt to deliver (what each answer leads to: test_stages.py): uncertain and early replies, what is
 said on the wire (pipelining, SIZE, 8BITMIME, dots), connections kept and shared, and that every
 recipient ends with exactly one fate and one log line.
 """
@@ -12,7 +12,7 @@ import pytest
 from harness import messages
 from harness.places import SANITIZED
 from harness.waiting import until
-from peer.scripted import Blackhole, Deaf, Drop, Endless, Hold, Raw, Sequence, Silence, Slow
+from peer.scripted import Deaf, Drop, Endless, Hold, Raw, Sequence, Silence, Slow
 
 # For what is silent; a peer that is only slow, because the machine is busy, has to be quicker.
 QUICK = {"connect": "6s", "remote_command": "6s"} if SANITIZED else {"connect": "3s", "remote_command": "3s"}
@@ -24,141 +24,7 @@ def fates_of(relayd, queue_id):
     return {line["to"]: line for line in relayd.fates(queue_id)}
 
 
-# ---- the table -------------------------------------------------------------------------------------
-
-# (stage, what happens there): the recipients go on to the next entry, in the same attempt.
-LEADS_ON = [
-    ("connect", Drop()),
-    ("connect", Drop(reset=True)),
-    ("connect", Silence()),
-    ("greeting", "421 4.3.2 not now"),
-    ("greeting", "450 4.3.2 not now"),
-    ("greeting", "554 5.3.2 never"),
-    ("greeting", "354 what"),
-    ("greeting", Raw(b"SSH-2.0-OpenSSH_9.2p1\r\n")),
-    ("greeting", Raw(b"220")),
-    ("greeting", Endless(b"220-more\r\n")),
-    ("greeting", Endless(b"x" * 4096)),
-    ("ehlo", Drop()),
-    ("ehlo", Silence()),
-    ("ehlo", Endless()),
-    ("ehlo", "421 4.3.2 not now"),
-    ("ehlo", Raw(b"what?\r\n")),
-    ("ehlo", Sequence("250-half", Drop())),
-    ("hello", "550 5.7.1 neither EHLO nor HELO"),
-    ("hello", "450 4.7.1 neither EHLO nor HELO"),
-    ("mail", "421 4.3.2 not now"),
-    ("mail", "451 4.3.0 not now"),
-    ("mail", Drop()),
-    ("mail", Drop(reset=True)),
-    ("mail", Silence()),
-    ("mail", Raw(b"garbage\r\n")),
-    ("mail", Endless()),
-    ("rcpt", "421 4.3.2 not now"),
-    ("rcpt", "450 4.2.1 not now"),
-    ("rcpt", "452 4.5.3 too many"),
-    ("rcpt", Drop()),
-    ("rcpt", Silence()),
-    ("rcpt", Raw(b"999 what\r\n")),
-    ("data", "421 4.3.2 not now"),
-    ("data", "451 4.3.0 not now"),
-    ("data", Drop()),
-    ("data", Silence()),
-    ("data", Raw(b"\r\n")),
-    ("body", Drop(after=1000)),
-    ("body", Drop(after=1000, reset=True)),
-    ("body", Sequence(Raw(b"452 4.3.1 full\r\n"), Drop())),
-    ("dot", "421 4.3.2 not now"),
-    ("dot", "451 4.3.0 not now"),
-    ("dot", "452 4.3.1 full"),
-]
-
-
-def script(stage, action):
-    return {"ehlo": action, "helo": action} if stage == "hello" else {stage: action}
-
-
-def named(case):
-    stage, action = case[:2]
-    if not isinstance(action, (str, tuple)):
-        action = type(action).__name__ + str(getattr(action, "__dict__", ""))[:40]
-    return f"{stage}: {action}"
-
-
-@pytest.mark.parametrize("case", LEADS_ON, ids=named)
-def test_leads_to_the_next_entry(make_relayd, make_peer, case):
-    """... and if there is none, the message is deferred; it stops no other mail meanwhile."""
-    stage, action = case
-    relayd = make_relayd(timeouts=QUICK)
-    bad, good, other = make_peer(script(stage, action), receive_buffer=65536), make_peer(), make_peer()
-    relayd.route("-d", "b.example", "-p", 1, to=bad)
-    relayd.route("-d", "b.example", "-p", 2, to=good)
-    relayd.route("-d", "alone.example", to=bad)
-    relayd.route("-d", "other.example", to=other)
-    large = messages.large(LARGE) if stage == "body" else b"Subject: x\r\n\r\n"
-    both = relayd.send(large, recipients=["b1@b.example", "b2@b.example"])
-    alone = relayd.send(large, recipients=["b@alone.example"])
-    rest = relayd.send(recipients=["b@other.example"])
-    assert relayd.fate(rest, "b@other.example").event == "delivered"
-    for address in ("b1@b.example", "b2@b.example"):
-        fate = relayd.fate(both, address)
-        assert (fate.event, fate["attempt"], fate["remote"].rpartition(":")[2]) == ("delivered", "1", str(good.port))
-    assert relayd.fate(alone, "b@alone.example").event == "deferred"
-    message, = good.taken
-    assert message.recipients == ["b1@b.example", "b2@b.example"]
-    assert len(relayd.fates(both)) == 2 and len(relayd.fates(alone)) == 1
-    assert relayd.queued() == 1
-    assert all(session.end != "quit" or stage != "connect" for session in bad.sessions)
-
-
-def test_refused_connections_lead_on(relayd, make_peer):
-    down, good = make_peer(up=False), make_peer()
-    relayd.route("-p", 1, to=down)
-    relayd.route("-p", 2, to=good)
-    relayd.send()
-    relayd.wait_empty()
-    assert len(good.taken) == 1
-
-
-def test_connections_that_time_out_lead_on(make_relayd, make_peer):
-    relayd = make_relayd(timeouts=QUICK)
-    good = make_peer()
-    with Blackhole() as hole:
-        relayd.route("-p", 1, to=hole)
-        relayd.route("-p", 2, to=good)
-        queue_id = relayd.send()
-        relayd.wait_empty()
-        assert len(good.taken) == 1 and relayd.lines("tried", queue_id)[0]["stage"] == "connect"
-
-
-# 5xx: that recipient fails for good, a report, no other route.
-FAILS = [
-    ("mail", "550 5.7.1 not you", "5.7.1"),
-    ("mail", "552 5.3.4 too big", "5.3.4"),
-    ("mail", "501 no enhanced code here", "5."),
-    ("rcpt", "550 5.1.1 no such user", "5.1.1"),
-    ("rcpt", "553 5.1.3 bad address", "5.1.3"),
-    ("data", "554 5.7.1 no", "5.7.1"),
-    ("dot", "554 5.6.0 spam", "5.6.0"),
-    ("dot", ("550-5.7.1 first", "550 5.7.1 second"), "5.7.1"),
-]
-
-
-@pytest.mark.parametrize("case", FAILS, ids=named)
-def test_fails_for_good(relayd, make_peer, case):
-    stage, action, status = case
-    bad, never, reports = make_peer({stage: action}), make_peer(), make_peer()
-    relayd.route("-d", "b.example", "-p", 1, to=bad)
-    relayd.route("-d", "b.example", "-p", 2, to=never)
-    relayd.route("-d", "a.example", to=reports)
-    queue_id = relayd.send()
-    fate = relayd.fate(queue_id, "b@b.example")
-    assert fate.event == "failed" and fate["status"].startswith(status) and fate["report"]
-    relayd.wait_empty()
-    assert len(relayd.fates(queue_id)) == 1 and not never.sessions
-    report, = reports.taken
-    assert report.sender == "" and report.recipients == ["a@a.example"]
-
+# ---- the end of a try ------------------------------------------------------------------------------
 
 def test_a_next_hop_that_stops_reading(make_relayd, make_peer):
     relayd = make_relayd(timeouts=QUICK)

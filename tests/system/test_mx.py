@@ -4,39 +4,7 @@ Mail for which there is no route goes to the mail exchangers of its domain, at p
 failover, equal preferences, implicit MX, null MX (RFC 7505), names that do not exist or can't be asked
 for, ourselves among them. A scripted DNS answers; the exchangers listen on addresses in 127/8.
 """
-import os
-import random
-
 import pytest
-
-from peer import scripted
-
-
-@pytest.fixture
-def exchanger(make_peer, monkeypatch):
-    """A peer on port 25 of a loopback address of its own."""
-    def bound(host, port=0, **options):
-        return original(host, port or 25, **options)
-
-    original = scripted.bound
-
-    def make(stages=None, **options):
-        source = random.Random(os.urandom(8))
-        monkeypatch.setattr(scripted, "bound", bound)
-        try:
-            for _ in range(20):
-                host = f"127.{source.randrange(130, 190)}.{source.randrange(256)}.{source.randrange(1, 255)}"
-                try:
-                    return make_peer(stages, host=host, **options)
-                except PermissionError:
-                    pytest.skip("this user may not listen on port 25")
-                except OSError:
-                    continue
-        finally:
-            monkeypatch.setattr(scripted, "bound", original)
-        raise OSError("no free address")
-
-    return make
 
 
 def serve(relayd, domain, *exchangers):

@@ -3,6 +3,9 @@
 The tests' own peers: tests/peer/scripted.py at every stage, its faults, tests/peer/dns.py, and
 tests/peer/sink as a program. A peer that let something pass would prove nothing.
 """
+import base64
+import hashlib
+import hmac
 import json
 import re
 import signal
@@ -21,7 +24,8 @@ from harness.places import PATIENCE, TESTS
 from harness.talk import Talk
 from harness.waiting import until
 from peer.dns import Dns
-from peer.scripted import Blackhole, Drop, Endless, Hold, Raw, Sequence, Silence, Slow, certificate
+from peer.scripted import Blackhole, Challenges, Drop, Endless, Hold, Raw, Sequence, Silence, Slow
+from peer.tls import Authority, self_signed
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -219,22 +223,47 @@ def test_blackhole():
 
 
 def test_starttls_and_implicit_tls(make_peer, tmp_path):
-    server, ca = certificate(tmp_path)
-    trusting = ssl.create_default_context(cafile=ca)
+    authority = Authority(tmp_path)
+    trusting = ssl.create_default_context(cafile=authority.file)
+    server = authority.server("peer.example")
     peer = make_peer(tls=server)
     with smtplib.SMTP(peer.host, peer.port, timeout=PATIENCE) as client:
         client._host = "peer.example"
         client.starttls(context=trusting)
-        client.sendmail("a@a.example", ["b@b.example"], b"x\r\n")
-    assert peer.sessions[0].tls[1] == "peer.example" and len(peer.taken) == 1
+        client.sendmail("a@a.example", ["b@b.example"], b"x\r\n" * 100000)
+    assert peer.sessions[0].tls[1] == "peer.example" and len(peer.taken[0].data) == 300000
     peer = make_peer(tls=server, implicit_tls=True)
     raw = socket.create_connection((peer.host, peer.port), PATIENCE)
     with trusting.wrap_socket(raw, server_hostname="peer.example") as wrapped:
         assert wrapped.recv(4) == b"220 "
-    for broken in (Drop(), Raw(b"\x15\x03\x01\x00\x02\x02\x28")):
-        peer = make_peer({"handshake": broken}, tls=server)
-        with smtplib.SMTP(peer.host, peer.port, timeout=PATIENCE) as client, pytest.raises(OSError):
+    for context in (authority.server("other.example"), authority.server("peer.example", days=-1),
+                    self_signed(tmp_path, "peer.example")[0]):
+        peer = make_peer(tls=context)
+        with smtplib.SMTP(peer.host, peer.port, timeout=PATIENCE) as client, pytest.raises(ssl.SSLError):
+            client._host = "peer.example"
             client.starttls(context=trusting)
+        until(lambda: peer.sessions[0].tls_failure, "the alert was seen")
+
+
+@pytest.mark.parametrize("stage", ["handshake", "hello", "half", "secured"])
+def test_tls_can_break_at_every_step(make_peer, tmp_path, stage):
+    server, ca = self_signed(tmp_path, "peer.example")
+    trusting = ssl.create_default_context(cafile=ca)
+    actions = [Drop(), Drop(reset=True), Silence()]
+    if stage != "handshake":
+        # smtplib forgets what comes with the 220.
+        actions.append(Raw(b"\x15\x03\x01\x00\x02\x02\x28" * 20))
+    for broken in actions:
+        peer = make_peer({stage: broken}, tls=server)
+        client = smtplib.SMTP(peer.host, peer.port, timeout=0.5)
+        client._host = "peer.example"
+        try:
+            client.starttls(context=trusting)
+            good = client.ehlo()[0] == 250 and client.noop() == (250, b"2.0.0 ok")
+        except (OSError, smtplib.SMTPException):
+            good = False
+        client.close()
+        assert not good
 
 
 def test_auth(make_peer):
@@ -251,6 +280,41 @@ def test_auth(make_peer):
                     with pytest.raises(smtplib.SMTPAuthenticationError):
                         client.auth(name, getattr(client, mechanism))
     assert [session.logins[0][0] for session in peer.sessions] == ["PLAIN"] * 2 + ["LOGIN"] * 2 + ["CRAM-MD5"] * 2
+
+
+def scram_answer(talk, login, password):
+    """A client's side of SCRAM-SHA-256; the reply to its proof, and the signature it has to see."""
+    first = f"n={login},r=abc"
+    challenge = talk.say("AUTH SCRAM-SHA-256 " + base64.b64encode(f"n,,{first}".encode()).decode())
+    server_first = base64.b64decode(challenge.text).decode()
+    salt, count = re.search(r"s=([^,]+),i=(\d+)", server_first).groups()
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(salt), int(count))
+    without = "c=biws,r=" + re.search(r"r=([^,]+)", server_first)[1]
+    told = f"{first},{server_first},{without}".encode()
+    key = hmac.digest(salted, b"Client Key", "sha256")
+    signature = hmac.digest(hashlib.sha256(key).digest(), told, "sha256")
+    proof = base64.b64encode(bytes(a ^ b for a, b in zip(key, signature))).decode()
+    verifier = hmac.digest(hmac.digest(salted, b"Server Key", "sha256"), told, "sha256")
+    return talk.say(base64.b64encode(f"{without},p={proof}".encode())), b"v=" + base64.b64encode(verifier)
+
+
+def test_scram(make_peer):
+    peer = make_peer(logins={"me": "secret"})
+    with Talk(peer.host, peer.port) as talk:
+        talk.ehlo()
+        assert scram_answer(talk, "me", "wrong")[0] == 535
+        assert scram_answer(talk, "you", "secret")[0] == 535
+        reply, verifier = scram_answer(talk, "me", "secret")
+        assert reply == 334 and base64.b64decode(reply.text) == verifier
+        assert talk.say("") == 235
+    assert peer.sessions[0].login == "me"
+    peer = make_peer({"auth": {"LOGIN": Challenges(b"more"), "PLAIN": "454 4.7.0 not now", None: None}},
+                     logins={"me": "secret"})
+    with Talk(peer.host, peer.port) as talk:
+        talk.ehlo()
+        assert talk.say("AUTH PLAIN AGEAYg==") == 454
+        assert talk.say("AUTH LOGIN") == 334
+        assert {talk.say("YQ==").text for _ in range(20)} == {"bW9yZQ=="}
 
 
 # ---- DNS ------------------------------------------------------------------------------------------

@@ -162,7 +162,9 @@ def test_formats(relayd):
     assert first == {"id": 1, "destination": "b.example", "user": None, "mail_from": None, "priority": 1,
                      "weight": 1, "remote_host": "a", "remote_port": 25, "local_ips": None,
                      "remote_login": "l", "has_password": True, "tls": None, "enabled": True,
-                     "comment": 'say "x", or y'}
+                     "comment": 'say "x", or y', "group_rank": 1, "shared_with": [], "state": "unknown",
+                     "rate_1m": 0, "deferred_1h": None, "revision": 1,
+                     "changed_by": pwd.getpwuid(os.getuid()).pw_name}
     lines = [json.loads(line) for line in relayd.tmail("routes", "list", "-o", "jsonl").splitlines()]
     assert lines == [first, second]
     for name, dialect in (("csv", {}), ("tsv", {"delimiter": "\t"})):
