@@ -4,6 +4,7 @@ The changes of routes, as whole programs keep and show them: log, undo, list --a
 changes, each across kill -9 and restarts; more than ten thousand changes, and an import of many
 routes; no password anywhere; damage to the history costs no route.
 """
+import json
 import random
 import threading
 import time
@@ -319,7 +320,11 @@ def test_nothing_reported_is_missing_after_a_kill(relayd):
             elif step["what"] == "add":
                 there = there - {step["id"]}
             if revision in (first, last - 9):
-                at = relayd.tmail_json("routes", "list", "--at", str(revision - 1))["routes"]
+                done_at = relayd.tmail("routes", "list", "--at", revision - 1, "-o", "json", status=None)
+                # A checkpoint may have dropped the oldest since the log was read.
+                if done_at.returncode == 3 and last - revision >= 10_000:
+                    continue
+                at = json.loads(done_at.stdout)["routes"]
                 assert {route["id"] for route in at} == there
 
 
