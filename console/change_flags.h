@@ -41,6 +41,9 @@ int change_flags_print(const struct session *session, const json_t *reply, struc
 /* On a terminal: each line of the difference, with the revision. */
 void change_flags_say(const struct session *session, const json_t *reply);
 
+/* On a terminal: how many routes were added, changed, deleted, and the revision. */
+void change_flags_say_counts(const struct session *session, const json_t *reply);
+
 /* What the flags say, into the params of a method that is asked otherwise. -1 and `why`. */
 int change_flags_params(const struct command_call *call, json_t *params, struct error *why);
 

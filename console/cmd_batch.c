@@ -274,17 +274,10 @@ say(const struct session *session, const json_t *reply)
 	json_int_t changed = json_integer_value(json_object_get(reply, "changed"));
 	json_int_t deleted = json_integer_value(json_object_get(reply, "deleted"));
 
-	if (added + changed + deleted == 0)
-		session_say(session, "it is so already: nothing was changed");
-	else if (added + changed + deleted <= SAID_MOST)
+	if (added + changed + deleted > 0 && added + changed + deleted <= SAID_MOST)
 		change_flags_say(session, reply);
 	else
-		session_say(session,
-			    "%" JSON_INTEGER_FORMAT " added, %" JSON_INTEGER_FORMAT
-			    " changed, %" JSON_INTEGER_FORMAT
-			    " deleted (revision %" JSON_INTEGER_FORMAT ")",
-			    added, changed, deleted,
-			    json_integer_value(json_object_get(reply, "revision")));
+		change_flags_say_counts(session, reply);
 }
 
 static int

@@ -72,9 +72,6 @@ static const struct output_kind import_kind = {
 static int
 say_imported(struct session *session, json_t *reply, struct error *why)
 {
-	json_int_t added = json_integer_value(json_object_get(reply, "added"));
-	json_int_t changed = json_integer_value(json_object_get(reply, "changed"));
-	json_int_t deleted = json_integer_value(json_object_get(reply, "deleted"));
 	struct output *output;
 
 	/* The changes say the same. */
@@ -86,15 +83,7 @@ say_imported(struct session *session, json_t *reply, struct error *why)
 		if (output_end(output, why) != 0)
 			return -1;
 	}
-	if (added + changed + deleted == 0)
-		session_say(session, "it is so already: nothing was changed");
-	else
-		session_say(session,
-			    "%" JSON_INTEGER_FORMAT " added, %" JSON_INTEGER_FORMAT
-			    " changed, %" JSON_INTEGER_FORMAT
-			    " deleted (revision %" JSON_INTEGER_FORMAT ")",
-			    added, changed, deleted,
-			    json_integer_value(json_object_get(reply, "revision")));
+	change_flags_say_counts(session, reply);
 	return 0;
 }
 

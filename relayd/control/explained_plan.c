@@ -21,15 +21,6 @@ struct walk {
 	bool way_out;
 };
 
-/* The first one: hops of one priority come in the order of their ids. */
-static uint32_t
-first_of(void *ctx, uint32_t bound)
-{
-	(void)ctx;
-	(void)bound;
-	return 0;
-}
-
 static json_t *
 address_text(const struct netaddr *address)
 {
@@ -311,7 +302,7 @@ explained_plan(const struct explained *explained, size_t *left_out, bool *way_ou
 	    .hosts = explained->hosts,
 	    .host_count = explained->host_count,
 	    .local_ips = &walk.local_ips,
-	    .random = {.below = first_of},
+	    .random = draw_in_order,
 	    .health = {.is_suspended = services->health != NULL ? health_view_is_suspended : NULL,
 		       .ctx = &walk.view},
 	});

@@ -45,14 +45,6 @@ struct probe {
 	struct timer *turn;
 };
 
-static uint32_t
-first_of(void *ctx, uint32_t bound)
-{
-	(void)ctx;
-	(void)bound;
-	return 0;
-}
-
 static json_t *
 text_or_null(const char *text)
 {
@@ -179,7 +171,7 @@ probe_add(struct probe *probe, const struct route *route, const struct names *na
 	*alone = (struct route_group){.count = 1, .references = 1};
 	alone->routes[0] = route_ref(route);
 	plan = plan_new(&(struct plan_options){
-	    .group = alone, .local_ips = &probe->local_ips, .random = {.below = first_of}});
+	    .group = alone, .local_ips = &probe->local_ips, .random = draw_in_order});
 	route_group_unref(alone);
 	add_plan(probe, plan, names);
 	plan_free(plan);

@@ -22,6 +22,9 @@ struct plan_random {
 	void *ctx;
 };
 
+/* Always 0: whoever shows a plan wants the same one each time. */
+extern const struct plan_random draw_in_order;
+
 /* A mail exchanger. */
 struct plan_host {
 	const char *name;
