@@ -249,6 +249,7 @@ route_same_hop(const struct route *a, const struct route *b)
 {
 	return a->remote_port == b->remote_port && same_text(a->remote_host, b->remote_host) &&
 	       same_text(a->remote_login, b->remote_login) &&
+	       same_text(a->remote_password, b->remote_password) &&
 	       same_text(a->local_ips, b->local_ips) &&
 	       route_effective_tls(a) == route_effective_tls(b);
 }

@@ -105,7 +105,7 @@ const char *route_get(const struct route *route, enum route_field field, char sc
 enum route_tls route_effective_tls(const struct route *route);
 const char *route_tls_name(enum route_tls tls); /* "none", "may", ... */
 
-/* Same hop: remote host, port, login, local IPs and TLS policy alike. */
+/* Same hop: remote host, port, login and password, local IPs and TLS policy alike. */
 bool route_same_hop(const struct route *a, const struct route *b);
 
 /* Local IPs in parts. Returns how many there are (0: the default). */

@@ -148,12 +148,6 @@ check_local_ips(const struct lint *lint)
 
 /* ---- among the others ---- */
 
-static bool
-same_text(const char *a, const char *b)
-{
-	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
-}
-
 /* The first route of the group that leads to the same hop, and comes before in the plan. */
 static void
 check_before(const struct lint *lint, const struct route_group *group)
@@ -173,10 +167,6 @@ check_before(const struct lint *lint, const struct route_group *group)
 			       "it is never tried: another route leads to the same hop, and comes "
 			       "before it with priority %u",
 			       (unsigned)other->priority);
-		else if (!same_text(other->remote_password, route->remote_password))
-			report(&about, LINT_WARNING, "other_password",
-			       "it is never used: another route is the same hop with another "
-			       "password");
 		else
 			report(&about, LINT_NOTICE, "twin",
 			       "it is a twin: they count as one route of a greater weight");

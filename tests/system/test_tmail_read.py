@@ -301,8 +301,7 @@ def test_check(relayd):
         ("notice", 2, "twin", 1), ("warning", 3, "never_tried", 1), ("warning", 4, "no_local_ip", None),
         ("warning", 5, "no_local_ip", None), ("error", 5, "no_local_ip_at_all", None),
         ("error", 6, "no_family", None), ("error", 7, "ourselves", None), ("error", 8, "ourselves", None),
-        ("warning", 9, "clear_login", None), ("notice", 10, "unverified_login", None),
-        ("warning", 12, "other_password", 11)]
+        ("warning", 9, "clear_login", None), ("notice", 10, "unverified_login", None)]
     text = relayd.tmail("routes", "check", status=1).splitlines()
     assert text[0] == "notice: route 2: it is a twin: they count as one route of a greater weight (route 1)"
     assert relayd.tmail("routes", "check", "-o", "id", status=1).split()[:3] == ["2", "3", "4"]

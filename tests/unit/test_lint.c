@@ -165,7 +165,7 @@ test_group(void **state)
 	assert_told(&around, 4, "");
 	assert_told(&around, 5, "");
 	assert_told(&around, 6, "");
-	assert_told(&around, 7, "warning other_password 6; ");
+	assert_told(&around, 7, "");
 	assert_told(&around, 9, "");
 	table_free(table);
 }

@@ -575,6 +575,7 @@ test_same_hop(void **state)
 	    {ROUTE_REMOTE_HOST, "other.example", NULL},
 	    {ROUTE_REMOTE_PORT, "588", NULL},
 	    {ROUTE_REMOTE_LOGIN, "other", NULL},
+	    {ROUTE_REMOTE_PASSWORD, "other", NULL},
 	    {ROUTE_LOCAL_IPS, "192.0.2.1&192.0.2.2", NULL},
 	    {ROUTE_LOCAL_IPS, "", NULL},
 	    {ROUTE_TLS, "verify", NULL},
