@@ -25,7 +25,7 @@ def libraries(program, path):
     """The files that the loader takes for it."""
     told = subprocess.run(["ldd", str(program)], capture_output=True, text=True, check=True,
                           env=dict(os.environ, LD_LIBRARY_PATH=path)).stdout
-    return re.findall(r"(/\S+) \(0x", told)
+    return re.findall(r"^\s*(?:\S+ => )?(/.+) \(0x", told, re.MULTILINE)
 
 
 class Rooted:
